@@ -1,0 +1,1 @@
+//! Connections, request dispatch, hosting of partitions and coordinators.

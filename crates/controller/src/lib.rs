@@ -1,0 +1,1 @@
+//! Hosts the quorum and the metadata machine over a metadata log.

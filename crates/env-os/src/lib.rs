@@ -1,0 +1,1 @@
+//! The operating system behind the ports: real disk and clock.

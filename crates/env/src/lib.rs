@@ -1,0 +1,1 @@
+//! Ports to the world: disk, clock, randomness. Traits only.

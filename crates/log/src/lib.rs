@@ -1,0 +1,1 @@
+//! The log: segments, indexes, recovery, group commit, over the Disk port.

@@ -1,0 +1,1 @@
+//! One replica's decisions: high watermark, leader epochs, producer state.

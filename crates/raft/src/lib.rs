@@ -1,0 +1,1 @@
+//! KRaft's decisions: epochs, votes, leadership, high watermark of the metadata log.

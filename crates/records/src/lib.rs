@@ -1,0 +1,1 @@
+//! Record batches: borrowed views, builder, checksums, compression with caps, control records, validation.
