@@ -1,1 +1,14 @@
-//! Ports to the world: disk, clock, randomness. Traits only.
+//! Ports to the world: disk, clock, randomness. Traits and plain types only; the operating
+//! system stands behind them in `env-os`, a disk in memory (for tests and simulation) in
+//! [`memory`]. Must not know anything of Kafka.
+
+mod clock;
+mod disk;
+mod error;
+pub mod memory;
+mod rng;
+
+pub use clock::{Clock, ManualClock};
+pub use disk::{Disk, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode};
+pub use error::{DiskError, DiskErrorKind};
+pub use rng::{Rng, SeededRng};

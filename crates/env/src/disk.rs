@@ -1,0 +1,213 @@
+//! The port to storage: what a log needs of a file system, and nothing else. Owns the contract of
+//! each operation; must not know what the files mean.
+//!
+//! The contract is that of POSIX without its traps spelled out anew: **only what a completed
+//! [`DiskFile::sync_data`] (content) or [`Disk::sync_dir`] (names) covered survives a power cut.**
+//! All operations block the calling thread; who must not block calls from another thread.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{DiskError, DiskErrorKind};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    Write,
+    /// For reading and writing; created empty when it does not exist, otherwise left as it is.
+    Create,
+    /// For reading and writing; created, or cut to nothing when it exists.
+    CreateEmpty,
+}
+
+/// What a directory entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A plain file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name, without the directory. A name that is not UTF-8 has replacement characters.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes, for a plain file.
+    pub len: u64,
+}
+
+/// Size of the volume that a path is on, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// All of it.
+    pub total: u64,
+    /// What this process may still use.
+    pub available: u64,
+}
+
+/// An exclusive lock on a file; given back when dropped.
+pub trait DiskLock: Send + Sync + Debug {}
+
+/// An open file. Closed when the last reference is dropped. Positions and lengths are in bytes.
+pub trait DiskFile: Send + Sync + Debug {
+    /// Reads at `position` until `buffer` is full or the file ends; returns how much was read.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, DiskError>;
+
+    /// Writes all `slices`, one after the other, from `position` on. A gap before `position`
+    /// reads as zeros.
+    ///
+    /// # Errors
+    /// When not everything was written; how much was is unknown.
+    fn write_at(&self, slices: &[Bytes], position: u64) -> Result<(), DiskError>;
+
+    /// Makes content and length survive a power cut. After an error nothing is known about what
+    /// was written since the last success, and a retry proves nothing.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn sync_data(&self) -> Result<(), DiskError>;
+
+    /// Cuts the file, or extends it by zeros, to `len`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn set_len(&self, len: u64) -> Result<(), DiskError>;
+
+    /// The length of the file.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn len(&self) -> Result<u64, DiskError>;
+
+    /// Path under which it was opened, for messages.
+    fn path(&self) -> &Path;
+
+    /// Whether the file has no bytes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buffer` from `position` on.
+    ///
+    /// # Errors
+    /// [`DiskErrorKind::UnexpectedEnd`] when the file is shorter.
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> Result<(), DiskError> {
+        if self.read_at(buffer, position)? == buffer.len() {
+            Ok(())
+        } else {
+            Err(DiskError::new(DiskErrorKind::UnexpectedEnd, "read", self.path()))
+        }
+    }
+}
+
+/// A file system.
+pub trait Disk: Send + Sync + Debug {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As the mode says, or when the device fails.
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError>;
+
+    /// Creates a directory and those above it that are missing.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError>;
+
+    /// Gives a file or directory another name; a file in the way is replaced. Atomic, and
+    /// durable after [`Disk::sync_dir`] of the directory it is in.
+    ///
+    /// # Errors
+    /// When there is no such path, or the device fails.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// When there is none, or the device fails.
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError>;
+
+    /// Removes a directory and all in it.
+    ///
+    /// # Errors
+    /// When there is none, or the device fails.
+    fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError>;
+
+    /// The entries of a directory, sorted by name.
+    ///
+    /// # Errors
+    /// When there is none, or the device fails.
+    fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError>;
+
+    /// Whether there is such a file or directory.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn exists(&self, path: &Path) -> Result<bool, DiskError>;
+
+    /// Makes the names in a directory survive a power cut.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
+
+    /// Takes the lock on a file, which is created when missing, without waiting.
+    ///
+    /// # Errors
+    /// [`DiskErrorKind::Locked`] when someone else has it.
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError>;
+
+    /// Size of the volume that `path` is on.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn space(&self, path: &Path) -> Result<DiskSpace, DiskError>;
+
+    /// The whole of a file.
+    ///
+    /// # Errors
+    /// When there is none, or the device fails.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        let file = self.open(path, OpenMode::Read)?;
+        let len = usize::try_from(file.len()?).map_err(|_| DiskError::new(DiskErrorKind::Io, "read", path))?;
+        let mut content = vec![0; len];
+        let read = file.read_at(&mut content, 0)?;
+        content.truncate(read);
+        Ok(content)
+    }
+
+    /// Replaces (or creates) a file so that after a power cut it is the old one or the new one:
+    /// `<name>.tmp` is written and synced, renamed, the directory synced.
+    ///
+    /// # Errors
+    /// When the device fails; the old file is then still there.
+    fn write_atomically(&self, path: &Path, content: Bytes) -> Result<(), DiskError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        let temporary = Path::new(&name);
+        let file = self.open(temporary, OpenMode::CreateEmpty)?;
+        file.write_at(&[content], 0)?;
+        file.sync_data()?;
+        drop(file);
+        self.rename(temporary, path)?;
+        path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
+    }
+}
