@@ -1,2 +1,42 @@
-//! Project tooling.
-fn main() {}
+//! Project tooling: `cargo xtask COMMAND`. Knows the workspace's folders and the tools that check
+//! it; knows nothing of what the product does at run time.
+#![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod tidy;
+mod workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Project tooling", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the crate graph, file heads and lengths, purity, names and dependencies.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; `false` means that it ran and found something wrong.
+fn run(command: Command) -> anyhow::Result<bool> {
+    let root = workspace::root()?;
+    match command {
+        Command::Tidy => tidy::run(&root),
+    }
+}
