@@ -1,1 +1,10 @@
-//! The operating system behind the ports: real disk and clock.
+//! The operating system behind the ports of `env`: the real disk, clock and random source. The
+//! only crate that may use `unsafe` (it has none so far). Must not know anything of Kafka.
+
+mod clock;
+mod disk;
+mod rng;
+
+pub use clock::OsClock;
+pub use disk::OsDisk;
+pub use rng::OsRng;

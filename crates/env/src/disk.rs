@@ -187,7 +187,8 @@ pub trait Disk: Send + Sync + Debug {
     /// When there is none, or the device fails.
     fn read(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
         let file = self.open(path, OpenMode::Read)?;
-        let len = usize::try_from(file.len()?).map_err(|_| DiskError::new(DiskErrorKind::Io, "read", path))?;
+        let len = usize::try_from(file.len()?)
+            .map_err(|_| DiskError::new(DiskErrorKind::Io, "read", path))?;
         let mut content = vec![0; len];
         let read = file.read_at(&mut content, 0)?;
         content.truncate(read);

@@ -1,0 +1,253 @@
+//! The real file system: positioned vectored writes, `fdatasync`, synced directories, `flock`.
+//! Must not know what the files mean.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_env::{
+    Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode,
+};
+
+/// Slices that one `pwritev` takes (`IOV_MAX`).
+const SLICES_MAX: usize = 1024;
+
+/// The file system of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+#[derive(Debug)]
+struct OsFile {
+    file: File,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct OsLock {
+    _file: File,
+}
+
+impl DiskLock for OsLock {}
+
+fn failed<T>(result: io::Result<T>, action: &'static str, path: &Path) -> Result<T, DiskError> {
+    result.map_err(|e| DiskError::from_io(&e, action, path))
+}
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create(true).truncate(false);
+            }
+            OpenMode::CreateEmpty => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        let file = failed(options.open(path), "open", path)?;
+        Ok(Arc::new(OsFile { file, path: path.to_owned() }))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        failed(std::fs::create_dir_all(path), "create", path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        failed(std::fs::rename(from, to), "rename", from)
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        failed(std::fs::remove_file(path), "remove", path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError> {
+        failed(std::fs::remove_dir_all(path), "remove", path)
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
+        let mut entries = Vec::new();
+        for entry in failed(std::fs::read_dir(dir), "list", dir)? {
+            let entry = failed(entry, "list", dir)?;
+            let metadata = match entry.metadata() {
+                // It went away while the directory was read.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => failed(other, "list", dir)?,
+            };
+            let kind = if metadata.is_file() {
+                EntryKind::File
+            } else if metadata.is_dir() {
+                EntryKind::Directory
+            } else {
+                EntryKind::Other
+            };
+            let len = if kind == EntryKind::File { metadata.len() } else { 0 };
+            entries.push(Entry {
+                name: entry.file_name().to_string_lossy().into_owned(),
+                kind,
+                len,
+            });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, DiskError> {
+        failed(std::fs::exists(path), "look for", path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        let file = failed(File::open(dir), "open", dir)?;
+        failed(file.sync_all(), "sync", dir)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = failed(options.open(path), "open", path)?;
+        // POSIX record locks, as the JVM's FileChannel.tryLock takes them, so that Apache Kafka
+        // and this process see each other; and `flock`, which also works within one process.
+        let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .and_then(|()| {
+                rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            });
+        match locked {
+            Ok(()) => Ok(Box::new(OsLock { _file: file })),
+            Err(e) if e == rustix::io::Errno::AGAIN || e == rustix::io::Errno::ACCESS => {
+                Err(DiskError::new(DiskErrorKind::Locked, "lock", path))
+            }
+            Err(e) => Err(DiskError::from_io(&e.into(), "lock", path)),
+        }
+    }
+
+    fn space(&self, path: &Path) -> Result<DiskSpace, DiskError> {
+        let found = failed(rustix::fs::statvfs(path).map_err(io::Error::from), "measure", path)?;
+        Ok(DiskSpace {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            available: found.f_bavail.saturating_mul(found.f_frsize),
+        })
+    }
+}
+
+impl OsFile {
+    /// One `pwritev` of at most [`SLICES_MAX`] slices; returns the bytes written, never 0.
+    fn write_some(&self, slices: &[IoSlice<'_>], position: u64) -> Result<usize, DiskError> {
+        loop {
+            match rustix::io::pwritev(&self.file, slices, position) {
+                Ok(0) => return Err(DiskError::new(DiskErrorKind::NoSpace, "write", &self.path)),
+                Ok(n) => return Ok(n),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(DiskError::from_io(&e.into(), "write", &self.path)),
+            }
+        }
+    }
+}
+
+impl DiskFile for OsFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, DiskError> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, position.saturating_add(done as u64)) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(DiskError::from_io(&e, "read", &self.path)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, slices: &[Bytes], mut position: u64) -> Result<(), DiskError> {
+        for group in slices.chunks(SLICES_MAX) {
+            let mut list: Vec<IoSlice<'_>> =
+                group.iter().filter(|s| !s.is_empty()).map(|s| IoSlice::new(s)).collect();
+            let mut rest = list.as_mut_slice();
+            while !rest.is_empty() {
+                let n = self.write_some(rest, position)?;
+                position = position.saturating_add(n as u64);
+                IoSlice::advance_slices(&mut rest, n);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), DiskError> {
+        failed(self.file.sync_data(), "sync", &self.path)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), DiskError> {
+        failed(self.file.set_len(len), "truncate", &self.path)
+    }
+
+    fn len(&self) -> Result<u64, DiskError> {
+        Ok(failed(self.file.metadata(), "measure", &self.path)?.len())
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ottla_env::{Disk, DiskErrorKind, EntryKind, OpenMode};
+
+    use super::OsDisk;
+
+    #[test]
+    fn many_slices_arrive_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk.open(&dir.path().join("f"), OpenMode::Create).unwrap();
+        let slices: Vec<Bytes> = (0..3000_u32)
+            .map(|i| Bytes::from(i.to_be_bytes()[..(i % 5) as usize % 5].to_vec()))
+            .collect();
+        file.write_at(&slices, 7).unwrap();
+        file.sync_data().unwrap();
+        let expected: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
+        let content = OsDisk.read(&dir.path().join("f")).unwrap();
+        assert_eq!(content[..7], [0; 7]);
+        assert_eq!(content[7..], expected);
+        let mut over = [9; 4];
+        assert_eq!(file.read_at(&mut over, content.len() as u64 - 1).unwrap(), 1);
+        let past = file.read_exact_at(&mut over, content.len() as u64 - 1).unwrap_err();
+        assert_eq!(past.kind, DiskErrorKind::UnexpectedEnd);
+    }
+
+    #[test]
+    fn names_come_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        OsDisk.create_dir(&at("a/b")).unwrap();
+        OsDisk.write_atomically(&at("a/x"), Bytes::from_static(b"1")).unwrap();
+        OsDisk.write_atomically(&at("a/x"), Bytes::from_static(b"22")).unwrap();
+        let found = OsDisk.list(&at("a")).unwrap();
+        let found: Vec<_> = found.iter().map(|e| (e.name.as_str(), e.kind, e.len)).collect();
+        assert_eq!(found, [("b", EntryKind::Directory, 0), ("x", EntryKind::File, 2)]);
+        OsDisk.rename(&at("a"), &at("c")).unwrap();
+        assert_eq!(
+            OsDisk.open(&at("a/x"), OpenMode::Read).unwrap_err().kind,
+            DiskErrorKind::NotFound
+        );
+        OsDisk.remove_dir_all(&at("c")).unwrap();
+        assert!(!OsDisk.exists(&at("c")).unwrap());
+        assert!(OsDisk.space(dir.path()).unwrap().total > 0);
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        let lock = OsDisk.lock(&path).unwrap();
+        assert_eq!(OsDisk.lock(&path).unwrap_err().kind, DiskErrorKind::Locked);
+        drop(lock);
+        OsDisk.lock(&path).unwrap();
+    }
+}
