@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod clients;
+mod process;
+mod test_run;
 mod tidy;
 mod workspace;
 
@@ -18,8 +21,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything that a change must pass.
+    Test(test_run::Choice),
     /// Check the crate graph, file heads and lengths, purity, names and dependencies.
     Tidy,
+    /// Fetch and build the real clients that the tests run, into `target/clients`.
+    Clients {
+        /// Which ones; all when none is named.
+        family: Vec<clients::Family>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -37,6 +47,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<bool> {
     let root = workspace::root()?;
     match command {
+        Command::Test(choice) => test_run::run(&root, &choice),
         Command::Tidy => tidy::run(&root),
+        Command::Clients { family } => {
+            let all = <clients::Family as clap::ValueEnum>::value_variants();
+            let wanted = if family.is_empty() { all } else { &family };
+            clients::provide(&root, wanted).map(|()| true)
+        }
     }
 }
