@@ -56,7 +56,8 @@ impl DiskError {
             DiskErrorKind::NotFound
         } else if found == E::AlreadyExists {
             DiskErrorKind::AlreadyExists
-        } else if found == E::StorageFull || found == E::QuotaExceeded {
+        } else if matches!(found, E::StorageFull | E::QuotaExceeded | E::FileTooLarge) {
+            // The last is what a file size limit (`ulimit -f`) answers: a quota too.
             DiskErrorKind::NoSpace
         } else if found == E::PermissionDenied || found == E::ReadOnlyFilesystem {
             DiskErrorKind::Permission
