@@ -1,1 +1,17 @@
 //! Composition: configuration, format, start, shutdown.
+//!
+//! A [`Config`] is gathered from [`Sources`], a data directory is prepared by [`format`] or by
+//! the first start, and a [`Node`] is everything that then runs. This crate decides nothing of
+//! the protocol; it puts the parts together and turns their errors into sentences for people.
+
+mod config;
+mod error;
+mod properties;
+mod settings;
+mod sources;
+
+pub use config::{Config, DEFAULT_DATA_DIR, DEFAULT_LISTENERS, Endpoint, Listener, ListenerRole};
+pub use error::{ConfigError, NodeError};
+pub use properties::SyntaxError;
+pub use settings::{Origin, Setting, Settings, variable_of};
+pub use sources::Sources;
