@@ -88,8 +88,15 @@ impl<'a> Batch<'a> {
         }
         let bytes: &'s [u8] = match self.header.compression()? {
             Compression::None => self.payload(),
-            _ if self.header.record_count == 0 => &[],
-            codec => scratch.decompress(codec, self.payload(), limit)?,
+            codec @ (Compression::Gzip
+            | Compression::Snappy
+            | Compression::Lz4
+            | Compression::Zstd)
+                if self.header.record_count > 0 =>
+            {
+                scratch.decompress(codec, self.payload(), limit)?
+            }
+            Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => &[],
         };
         Ok(Records::new(&self.header, bytes))
     }

@@ -24,7 +24,7 @@ mod varint;
 
 pub use batch::{Batch, Batches, Records};
 pub use builder::{BatchBuilder, BatchOptions, BuildError, empty_batch};
-pub use compress::Scratch;
+pub use compress::{Scratch, compress};
 pub use control::{ControlError, ControlRecordType, EndTransactionMarker, end_transaction_batch};
 pub use crc::crc32c;
 pub use error::{BatchError, CodecError, RecordError};

@@ -142,10 +142,8 @@ pub(crate) fn read_body(mut bytes: &[u8]) -> Result<Body<'_>, RecordError> {
 
 /// Reads a record's length and cuts its body off `bytes`.
 pub(crate) fn split_body<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], RecordError> {
-    let length = varint::read_i32(bytes).map_err(|e| match e {
-        RecordError::Varint => RecordError::LengthVarint,
-        other => other,
-    })?;
+    let length = varint::read_i32(bytes)
+        .map_err(|e| if e == RecordError::Varint { RecordError::LengthVarint } else { e })?;
     let len = usize::try_from(length).map_err(|_| RecordError::NegativeLength(length))?;
     take(bytes, len)
 }

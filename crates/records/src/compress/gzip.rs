@@ -8,9 +8,14 @@ use super::window::Window;
 use crate::error::CodecError;
 use crate::header::Compression;
 
-/// The inflater that is kept between batches.
+/// The inflater and its check sum, kept between batches.
 #[derive(Default)]
-pub(super) struct Inflate(Option<Decompress>);
+pub(super) struct Inflate(Option<Kept>);
+
+struct Kept {
+    inflate: Decompress,
+    crc: Digest,
+}
 
 const fn damaged(what: &'static str) -> CodecError {
     CodecError::Damaged { codec: Compression::Gzip, what }
@@ -24,16 +29,16 @@ enum State {
 
 pub(super) struct Decoder<'s> {
     input: &'s [u8],
-    inflate: &'s mut Decompress,
-    crc: Digest,
+    kept: &'s mut Kept,
     len: u32,
     state: State,
 }
 
 impl<'s> Decoder<'s> {
     pub(super) fn new(input: &'s [u8], kept: &'s mut Inflate) -> Self {
-        let inflate = kept.0.get_or_insert_with(|| Decompress::new(false));
-        Self { input, inflate, crc: new_crc(), len: 0, state: State::Start }
+        let new = || Kept { inflate: Decompress::new(false), crc: new_crc() };
+        let kept = kept.0.get_or_insert_with(new);
+        Self { input, kept, len: 0, state: State::Start }
     }
 
     pub(super) fn fill(&mut self, window: &mut Window, room: usize) -> Result<usize, CodecError> {
@@ -56,22 +61,23 @@ impl<'s> Decoder<'s> {
 
     fn begin_member(&mut self, body: &'s [u8]) {
         self.input = body;
-        self.inflate.reset(false);
-        self.crc = new_crc();
+        self.kept.inflate.reset(false);
+        self.kept.crc.reset();
         self.len = 0;
         self.state = State::Body;
     }
 
     fn inflate(&mut self, window: &mut Window, room: usize) -> Result<usize, CodecError> {
-        let (was_in, was_out) = (self.inflate.total_in(), self.inflate.total_out());
+        let (was_in, was_out) = (self.kept.inflate.total_in(), self.kept.inflate.total_out());
         let out = window.spare(room);
         let status = self
+            .kept
             .inflate
             .decompress(self.input, out, FlushDecompress::None)
             .map_err(|_| damaged("no deflate stream"))?;
-        let eaten = usize::try_from(self.inflate.total_in() - was_in).unwrap_or(0);
-        let given = usize::try_from(self.inflate.total_out() - was_out).unwrap_or(0);
-        self.crc.update(out.get(..given).unwrap_or_default());
+        let eaten = usize::try_from(self.kept.inflate.total_in() - was_in).unwrap_or(0);
+        let given = usize::try_from(self.kept.inflate.total_out() - was_out).unwrap_or(0);
+        self.kept.crc.update(out.get(..given).unwrap_or_default());
         self.len = self.len.wrapping_add(u32::try_from(given).unwrap_or(0));
         window.commit(given);
         self.input = self.input.get(eaten..).unwrap_or_default();
@@ -91,7 +97,7 @@ impl<'s> Decoder<'s> {
         };
         let [crc, len] = [trailer.first_chunk::<4>(), trailer.last_chunk::<4>()]
             .map(|b| b.map_or(0, |b| u32::from_le_bytes(*b)));
-        if u64::from(crc) != self.crc.finalize() || len != self.len {
+        if u64::from(crc) != self.kept.crc.finalize() || len != self.len {
             return Err(damaged("its check sum or length is wrong"));
         }
         match skip_header(rest) {

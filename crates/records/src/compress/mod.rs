@@ -45,7 +45,10 @@ impl Scratch {
     }
 
     /// All of `input` decompressed, at most `limit` bytes.
-    pub(crate) fn decompress(
+    ///
+    /// # Errors
+    /// [`CodecError::Damaged`], [`CodecError::TooLarge`].
+    pub fn decompress(
         &mut self,
         codec: Compression,
         input: &[u8],
@@ -131,6 +134,23 @@ impl<'s> Stream<'s> {
 
 /// Bytes asked of a codec that can stop anywhere.
 const PIECE: usize = 64 * 1024;
+
+/// `input` as one stream of the codec, as a batch's records are stored. `level` as in Kafka's
+/// `compression.<codec>.level`; `None` for the codec's default.
+///
+/// # Errors
+/// [`CodecError::Unavailable`] when the codec's library has no memory.
+pub fn compress(
+    codec: Compression,
+    level: Option<i32>,
+    input: &[u8],
+) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(codec, level, &mut out)?;
+    encoder.write(input, &mut out)?;
+    encoder.finish(&mut out)?;
+    Ok(out)
+}
 
 /// Compresses what it is given, into a buffer of the caller's.
 pub(crate) enum Encoder {

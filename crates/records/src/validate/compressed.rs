@@ -64,14 +64,7 @@ pub(super) fn rebuild(
     let mut builder = Rebuild::new(header, codec, level, rules)?;
     while checks.index() < count {
         let index = checks.index();
-        let body = walk.body().map_err(|fault| match (source, fault) {
-            // Uncompressed records have no length limit of their own.
-            (Compression::None, Fault::Record(error)) => BatchError::Record { index, error },
-            (_, Fault::Record(RecordError::LengthVarint)) => {
-                BatchError::Record { index, error: RecordError::Varint }
-            }
-            (_, fault) => fault.at(index),
-        })?;
+        let body = walk.body().map_err(|fault| fault.at(index))?;
         let timestamp = checks.check(body.timestamp_delta, body.key.is_some());
         if checks.all_good() {
             builder.append(timestamp, &body);
@@ -177,6 +170,7 @@ struct Walk<'s> {
     stream: Stream<'s>,
     window: &'s mut Window,
     max_record: i32,
+    plain: bool,
     /// Bytes of the record last given by [`Walk::body`], still in the window.
     taken: usize,
 }
@@ -195,7 +189,7 @@ impl<'s> Walk<'s> {
             }
         };
         let (stream, window) = scratch.stream(codec, payload, limit)?;
-        Ok(Self { stream, window, max_record, taken: 0 })
+        Ok(Self { stream, window, max_record, plain: codec == Compression::None, taken: 0 })
     }
 
     #[inline]
@@ -249,9 +243,10 @@ impl<'s> Walk<'s> {
 
     /// The record's length, within its limits.
     fn length(&mut self) -> Result<i32, Fault> {
+        let plain = self.plain;
         let length = self.read_i32().map_err(|fault| match fault {
-            Fault::Record(RecordError::Varint) => RecordError::LengthVarint.into(),
-            other => other,
+            Fault::Record(RecordError::Varint) if plain => RecordError::LengthVarint.into(),
+            fault @ (Fault::Record(_) | Fault::Codec(_)) => fault,
         })?;
         if length < 0 {
             return Err(RecordError::NegativeLength(length).into());
@@ -264,10 +259,7 @@ impl<'s> Walk<'s> {
 
     /// Goes over a record without its bytes.
     fn skim(&mut self) -> Result<Skimmed, Fault> {
-        self.length().map_err(|fault| match fault {
-            Fault::Record(RecordError::LengthVarint) => RecordError::Varint.into(),
-            other => other,
-        })?;
+        self.length()?;
         self.byte()?;
         let timestamp_delta = self.read_i64()?;
         let offset_delta = self.read_i32()?;

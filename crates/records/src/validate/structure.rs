@@ -111,7 +111,7 @@ pub(super) fn check_header(header: &BatchHeader, rules: &ValidationRules) -> Res
         return Ok(());
     }
     let (count, delta) = (i64::from(header.record_count), i64::from(header.last_offset_delta));
-    if delta + 1 <= 0 {
+    if delta < 0 {
         return Err(Refusal::invalid(format!("the batch's last offset delta is {delta}")));
     }
     if count <= 0 {
