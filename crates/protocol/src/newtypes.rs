@@ -158,7 +158,9 @@ impl fmt::Display for Uuid {
         for i in 0..22_u32 {
             let value = if i == 21 { (bits << 4) & 0x3f } else { (bits >> (122 - 6 * i)) & 0x3f };
             let letter = usize::try_from(value).ok().and_then(|v| URL_SAFE.get(v));
-            f.write_str(letter.map_or("", |l| std::str::from_utf8(std::slice::from_ref(l)).unwrap_or("")))?;
+            f.write_str(
+                letter.map_or("", |l| std::str::from_utf8(std::slice::from_ref(l)).unwrap_or("")),
+            )?;
         }
         Ok(())
     }
