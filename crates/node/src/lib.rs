@@ -10,7 +10,7 @@ mod properties;
 mod settings;
 mod sources;
 
-pub use config::{Config, DEFAULT_DATA_DIR, DEFAULT_LISTENERS, Endpoint, Listener, ListenerRole};
+pub use config::{Config, Endpoint, Listener, ListenerRole};
 pub use error::{ConfigError, NodeError};
 pub use properties::SyntaxError;
 pub use settings::{Origin, Setting, Settings, variable_of};

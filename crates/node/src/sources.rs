@@ -82,3 +82,60 @@ fn set_data_dir(settings: &mut Settings, dir: &std::path::Path, origin: Origin) 
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn all_places_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.properties");
+        std::fs::write(
+            &file,
+            "node.id=2\nnum.partitions=3\nlog.dirs=file\nlisteners=PLAINTEXT://:1,C://:2\n\
+             controller.listener.names=C\n",
+        )
+        .unwrap();
+        let variables = [
+            ("OTTLA_CONFIG", file.to_str().unwrap()),
+            ("OTTLA_DATA_DIR", "environment"),
+            ("OTTLA_LISTEN", "localhost:3"),
+            ("OTTLA_NUM_PARTITIONS", "4"),
+            ("OTTLA_NODE_ID", "5"),
+            ("HOME", "x"),
+        ];
+        let environment: Vec<_> =
+            variables.map(|(name, value)| (name.into(), value.into())).into_iter().collect();
+        let sources = Sources { environment, ..Sources::default() };
+
+        let config = sources.clone().gather().unwrap();
+        assert_eq!(config.node_id, Some(5));
+        assert_eq!(config.log_dirs, [Path::new("environment")]);
+        let at = |config: &Config| -> Vec<String> {
+            config.listeners.iter().map(|listener| listener.endpoint.to_string()).collect()
+        };
+        assert_eq!(at(&config), ["PLAINTEXT://localhost:3", "C://:2"]);
+        assert_eq!(config.properties.get("num.partitions"), Some("4"));
+
+        let stronger = Sources {
+            options: vec!["node.id=7".into(), "log.dir=option".into()],
+            data_dir: Some("flag".into()),
+            listen: Some("localhost:8".into()),
+            node_id: Some(6),
+            ..sources
+        };
+        let config = stronger.gather().unwrap();
+        assert_eq!(config.node_id, Some(7));
+        assert_eq!(config.log_dirs, [Path::new("option")]);
+        assert_eq!(at(&config), ["PLAINTEXT://localhost:8", "C://:2"]);
+    }
+
+    #[test]
+    fn a_data_directory_is_one_directory() {
+        let sources = Sources { data_dir: Some("a,b".into()), ..Sources::default() };
+        let error = sources.gather().unwrap_err().to_string();
+        assert!(error.starts_with("flag --data-dir: log.dirs: a,b cannot be"), "{error}");
+    }
+}

@@ -28,10 +28,10 @@ async fn live(config: Config, begun: Instant) -> Result<(), NodeError> {
     let mut signals =
         Signals::listen().map_err(|source| failed("listening for signals", source))?;
     let starting = tokio::task::spawn_blocking(move || Node::start(config));
-    let node = tokio::select! {
-        node = starting => node.map_err(|source| failed("starting", source))??,
+    let node = match unless_signalled(&mut signals, starting).await {
+        Ok(node) => node.map_err(|source| failed("starting", source))??,
         // Nothing has been promised to anybody yet: the logs recover at the next start.
-        signal = signals.next() => at_once(signal),
+        Err(signal) => at_once(signal),
     };
     say(&ready_line(node.ready(), begun));
     let failure = tokio::select! {
@@ -42,9 +42,9 @@ async fn live(config: Config, begun: Instant) -> Result<(), NodeError> {
         failure = node.failed() => Some(failure),
     };
     let stopping = tokio::task::spawn_blocking(move || node.stop());
-    let stopped = tokio::select! {
-        stopped = stopping => stopped.map_err(|source| failed("stopping", source))?,
-        signal = signals.next() => at_once(signal),
+    let stopped = match unless_signalled(&mut signals, stopping).await {
+        Ok(stopped) => stopped.map_err(|source| failed("stopping", source))?,
+        Err(signal) => at_once(signal),
     };
     match failure {
         Some(failure) => Err(failure),
@@ -53,6 +53,17 @@ async fn live(config: Config, begun: Instant) -> Result<(), NodeError> {
             info!("stopped");
             Ok(())
         }
+    }
+}
+
+/// The outcome of `work`, or the signal that came before it.
+async fn unless_signalled<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = T>,
+) -> Result<T, Ended> {
+    tokio::select! {
+        outcome = work => Ok(outcome),
+        signal = signals.next() => Err(signal),
     }
 }
 
@@ -83,6 +94,21 @@ fn ready_line(ready: &Ready, begun: Instant) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_signal_overtakes_work_that_does_not_end() {
+        let mut signals = Signals::listen().unwrap();
+        assert_eq!(unless_signalled(&mut signals, async { 7 }).await, Ok(7));
+        for (raised, ended, code) in [
+            (rustix::process::Signal::INT, Ended::Interrupt, 130),
+            (rustix::process::Signal::TERM, Ended::Terminate, 143),
+        ] {
+            rustix::process::kill_process(rustix::process::getpid(), raised).unwrap();
+            let overtaken = unless_signalled(&mut signals, std::future::pending::<()>()).await;
+            assert_eq!(overtaken, Err(ended));
+            assert_eq!(ended.exit_code(), code);
+        }
+    }
 
     #[test]
     fn the_ready_line_names_addresses_data_and_cluster() {

@@ -12,7 +12,8 @@ pub(super) fn check_roles(reader: &Reader<'_>) -> Result<(), ConfigError> {
     let roles: Vec<&str> = split_list(&setting.value).collect();
     for role in ["broker", "controller"] {
         if !roles.contains(&role) {
-            return Reader::refuse(name, setting)(format!("the role {role} is missing; {ALONE}"));
+            let reason = format!("the role {role} is missing; {ALONE}");
+            return Err(Reader::refuse(name, setting)(reason));
         }
     }
     Ok(())
@@ -50,22 +51,22 @@ pub(super) fn check_quorum(
     }
     let name = "controller.quorum.voters";
     let Some(setting) = reader.given(name) else { return Ok(false) };
-    let refuse = Reader::refuse::<bool>;
+    let refuse = Reader::refuse(name, setting);
     let voters: Vec<&str> = split_list(&setting.value).collect();
     let [voter] = voters.as_slice() else {
-        return refuse(name, setting)(format!("{} voters are named; {ALONE}", voters.len()));
+        return Err(refuse(format!("{} voters are named; {ALONE}", voters.len())));
     };
     let bad = || format!("\"{voter}\" is not of the form ID@HOST:PORT");
-    let Some((id, address)) = voter.split_once('@') else { return refuse(name, setting)(bad()) };
-    let Ok(id) = id.trim().parse::<i32>() else { return refuse(name, setting)(bad()) };
+    let Some((id, address)) = voter.split_once('@') else { return Err(refuse(bad())) };
+    let Ok(id) = id.trim().parse::<i32>() else { return Err(refuse(bad())) };
     if super::parse_endpoint(address).is_err() {
-        return refuse(name, setting)(bad());
+        return Err(refuse(bad()));
     }
     match node_id {
         Some(node_id) if node_id == id => Ok(true),
-        Some(node_id) => refuse(name, setting)(format!(
+        Some(node_id) => Err(refuse(format!(
             "voter {id} is another node than node.id {node_id}; {ALONE}"
-        )),
-        None => refuse(name, setting)(format!("node.id must be given, and be {id}")),
+        ))),
+        None => Err(refuse(format!("node.id must be given, and be {id}"))),
     }
 }

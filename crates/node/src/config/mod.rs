@@ -15,12 +15,6 @@ use ottla_metadata::configs::{self, BrokerProperties, ConfigDef, ConfigKind, Inv
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the data goes when nobody says otherwise.
-pub const DEFAULT_DATA_DIR: &str = "./ottla-data";
-
-/// Where Ottla listens when nobody says otherwise.
-pub const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
-
 /// Names for one thing, the one that Kafka prefers first.
 const SYNONYMS: [&[&str]; 6] = [
     &["log.dirs", "log.dir"],
@@ -151,41 +145,43 @@ impl<'a> Reader<'a> {
     }
 
     /// Turns a reason into the error that names setting and origin.
-    fn refuse<'s, T>(
+    fn refuse<'s>(
         name: &'s str,
         setting: &'s Setting,
-    ) -> impl FnOnce(String) -> Result<T, ConfigError> + use<'s, T> {
-        move |reason| Err(bad_value(name, &setting.origin, reason))
+    ) -> impl Fn(String) -> ConfigError + Copy + use<'s> {
+        move |reason| bad_value(name, &setting.origin, reason)
     }
 
-    fn number(&self, name: &'static str) -> Result<i64, ConfigError> {
-        let definition: &ConfigDef = configs::find(ConfigKind::Broker, name)
-            .ok_or_else(|| ConfigError::Conflict(format!("{name} is not in the table of settings")))?;
-        let raw = self.given(name).map(|setting| setting.value.as_str());
-        let value = match raw {
-            Some(raw) => definition.parse(Some(raw)).ok(),
-            None => Some(definition.default_value()),
-        };
-        match value {
-            Some(Value::Int(number)) => Ok(number.into()),
-            Some(Value::Short(number)) => Ok(number.into()),
-            Some(Value::Long(number)) => Ok(number),
-            _ => Err(ConfigError::Conflict(format!("{name} is not a number"))),
-        }
+    /// The value in force: the one given, which is checked already, or the table's default.
+    fn value(&self, name: &str) -> Value {
+        let Some(definition) = configs::find(ConfigKind::Broker, name) else { return Value::Null };
+        self.given(name)
+            .and_then(|setting| definition.parse(Some(&setting.value)).ok())
+            .unwrap_or_else(|| definition.default_value())
+    }
+
+    fn number(&self, name: &str) -> Result<i64, ConfigError> {
+        let number = self.value(name).as_i64();
+        number.ok_or_else(|| ConfigError::Conflict(format!("{name} has no value")))
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.value(name).to_text().unwrap_or_default()
     }
 
     fn directories(&self) -> Result<(Vec<PathBuf>, PathBuf), ConfigError> {
         let names = ["log.dirs", "log.dir"];
         let given = self.settings.strongest(&names).filter(|(_, setting)| !setting.value.is_empty());
+        let text = given.map_or_else(|| self.text("log.dir"), |(_, setting)| setting.value.clone());
         let mut dirs: Vec<PathBuf> = Vec::new();
-        for item in split_list(given.map_or(DEFAULT_DATA_DIR, |(_, setting)| &setting.value)) {
+        for item in split_list(&text) {
             let dir = PathBuf::from(item);
             if dirs.contains(&dir) {
                 let reason = format!("{item} comes twice");
-                return match given {
+                return Err(match given {
                     Some((name, setting)) => Self::refuse(name, setting)(reason),
-                    None => Err(ConfigError::Conflict(reason)),
-                };
+                    None => ConfigError::Conflict(reason),
+                });
             }
             dirs.push(dir);
         }
@@ -210,7 +206,7 @@ impl<'a> Reader<'a> {
         let map = match self.given("listener.security.protocol.map") {
             None => ProtocolMap::standard(),
             Some(setting) => ProtocolMap::parse(&setting.value)
-                .or_else(Self::refuse("listener.security.protocol.map", setting))?,
+                .map_err(Self::refuse("listener.security.protocol.map", setting))?,
         };
         let role_of = |name: &String| {
             if controller_names.contains(name) {
@@ -222,23 +218,22 @@ impl<'a> Reader<'a> {
         let given = self.given("listeners");
         let refuse = |reason: String| match given {
             Some(setting) => Self::refuse("listeners", setting)(reason),
-            None => Err(ConfigError::Conflict(reason)),
+            None => ConfigError::Conflict(reason),
         };
-        let text = given.map_or(DEFAULT_LISTENERS, |setting| &setting.value);
         let mut listeners = Vec::new();
-        for endpoint in parse_endpoints(text, true).or_else(refuse)? {
+        for endpoint in parse_endpoints(&self.text("listeners"), true).map_err(refuse)? {
             let role = role_of(&endpoint.listener);
-            let protocol = map.protocol_of(&endpoint.listener, role).or_else(refuse)?;
+            let protocol = map.protocol_of(&endpoint.listener, role).map_err(refuse)?;
             if protocol != "PLAINTEXT" {
-                return refuse(format!(
+                return Err(refuse(format!(
                     "listener {} speaks {protocol}; this version speaks PLAINTEXT alone",
                     endpoint.listener
-                ));
+                )));
             }
             listeners.push(Listener { endpoint, role, advertised: None });
         }
         if !listeners.iter().any(|listener| listener.role == ListenerRole::Broker) {
-            return refuse("no listener is left for clients".into());
+            return Err(refuse("no listener is left for clients".into()));
         }
         self.check_inter_broker(&listeners)?;
         self.advertise(&mut listeners)?;
@@ -246,8 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     fn names(&self, setting: &str) -> Vec<String> {
-        let text = self.given(setting).map_or("", |setting| &setting.value);
-        split_list(text).map(str::to_uppercase).collect()
+        split_list(&self.text(setting)).map(str::to_uppercase).collect()
     }
 
     fn check_inter_broker(&self, listeners: &[Listener]) -> Result<(), ConfigError> {
@@ -256,29 +250,25 @@ impl<'a> Reader<'a> {
         let wanted = setting.value.to_uppercase();
         match listeners.iter().find(|listener| listener.endpoint.listener == wanted) {
             Some(listener) if listener.role == ListenerRole::Broker => Ok(()),
-            Some(_) => Self::refuse(name, setting)(format!("{wanted} is a controller listener")),
-            None => Self::refuse(name, setting)(format!("{wanted} is not one of listeners")),
+            Some(_) => {
+                Err(Self::refuse(name, setting)(format!("{wanted} is a controller listener")))
+            }
+            None => Err(Self::refuse(name, setting)(format!("{wanted} is not one of listeners"))),
         }
     }
 
     fn advertise(&self, listeners: &mut [Listener]) -> Result<(), ConfigError> {
         let name = "advertised.listeners";
         let Some(setting) = self.given(name) else { return Ok(()) };
-        let endpoints =
-            parse_endpoints(&setting.value, false).or_else(Self::refuse(name, setting))?;
-        for endpoint in endpoints {
+        let refuse = Self::refuse(name, setting);
+        for endpoint in parse_endpoints(&setting.value, false).map_err(refuse)? {
             if ["", "0.0.0.0", "::"].contains(&endpoint.host.as_str()) {
-                return Self::refuse(name, setting)(format!(
-                    "{endpoint} is no address that a client can dial"
-                ));
+                return Err(refuse(format!("{endpoint} is no address that a client can dial")));
             }
             let Some(listener) =
                 listeners.iter_mut().find(|one| one.endpoint.listener == endpoint.listener)
             else {
-                return Self::refuse(name, setting)(format!(
-                    "{} is not one of listeners",
-                    endpoint.listener
-                ));
+                return Err(refuse(format!("{} is not one of listeners", endpoint.listener)));
             };
             listener.advertised = Some((endpoint.host, endpoint.port));
         }
