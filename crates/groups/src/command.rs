@@ -98,11 +98,11 @@ impl Command {
         match self {
             Self::JoinGroup { .. } => Reply::JoinGroup(join_error(StrBytes::default(), error)),
             Self::SyncGroup { .. } => Reply::SyncGroup(sync_error(error)),
-            Self::Heartbeat { .. } => Reply::Heartbeat(heartbeat_error(match error {
-                // Nobody can tell yet: the member goes on.
-                ErrorCode::CoordinatorLoadInProgress => ErrorCode::None,
-                other => other,
-            })),
+            // Nobody can tell yet: the member goes on.
+            Self::Heartbeat { .. } if error == ErrorCode::CoordinatorLoadInProgress => {
+                Reply::Heartbeat(heartbeat_error(ErrorCode::None))
+            }
+            Self::Heartbeat { .. } => Reply::Heartbeat(heartbeat_error(error)),
             Self::LeaveGroup { .. } => Reply::LeaveGroup(leave_error(error)),
             Self::OffsetCommit { request, .. } => {
                 Reply::OffsetCommit(offset_commit_error(request, error))

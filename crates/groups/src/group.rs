@@ -7,6 +7,7 @@ use crate::foreign::{ForeignGroup, ForeignKind};
 
 /// A group known to the shard.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all groups are classic")]
 pub(crate) enum Group {
     /// Members that join and sync; also the memberless group of bare offsets.
     Classic(ClassicGroup),

@@ -1,7 +1,6 @@
 //! What of a classic group the log holds: made when a generation is settled, read back when the
 //! shard is loaded. Must not know when that is.
 
-use bytes::Bytes;
 use ottla_protocol::group_metadata_value::MemberMetadata;
 use ottla_protocol::k11_join_group::JoinGroupRequestProtocol;
 use ottla_protocol::{GroupMetadataValue, Millis, StrBytes};
@@ -65,7 +64,7 @@ impl ClassicGroup {
             session_timeout: member.session_timeout,
             subscription: protocol
                 .and_then(|name| member.metadata(name).cloned())
-                .unwrap_or_else(Bytes::new),
+                .unwrap_or_default(),
             assignment: member.assignment.clone(),
             ..MemberMetadata::default()
         });
