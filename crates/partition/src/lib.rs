@@ -16,8 +16,8 @@ mod replica;
 pub use epochs::{CheckpointError, EpochCache, EpochEnd, EpochEntry};
 pub use producers::{
     Admission, AppendContext, AppendOrigin, BatchKind, BatchMetadata, CompletedTxn, EndTxnMarker,
-    ProducerBatch, ProducerEntry, ProducerError, ProducerRules, ProducerStates, SnapshotError,
-    VerificationGuard, decode_snapshot, encode_snapshot,
+    MarkerError, ProducerBatch, ProducerEntry, ProducerError, ProducerRules, ProducerStates,
+    SnapshotError, VerificationGuard, decode_snapshot, encode_snapshot,
 };
 pub use replica::{
     Acks, Ends, Leadership, Replica, ReplicaConfig, ReplicaEffect, ReplicaError, Role,

@@ -1,12 +1,14 @@
-//! What the producer rules need of a batch and of the call that appends it, and the arithmetic
-//! of sequences. Must not know the bytes of a batch.
+//! What the producer rules need of a batch and of the call that appends it. Must not know the
+//! rules.
 
 use ottla_protocol::{Millis, Offset, ProducerEpoch, ProducerId};
+use ottla_records::{
+    Batch, BatchError, BatchHeader, ControlError, ControlRecordType, EndTransactionMarker,
+    NO_SEQUENCE, Scratch, increment_sequence,
+};
+use thiserror::Error;
 
 use super::verification::VerificationGuard;
-
-/// "No sequence", as the batch header writes it.
-pub(crate) const NO_SEQUENCE: i32 = -1;
 
 /// Who appends, and thus how much is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,15 @@ pub enum AppendOrigin {
     Coordinator,
     /// Another replica's log, or this log's own bytes at start: nothing is refused.
     Replication,
+}
+
+impl From<ottla_records::AppendOrigin> for AppendOrigin {
+    fn from(origin: ottla_records::AppendOrigin) -> Self {
+        match origin {
+            ottla_records::AppendOrigin::Client => Self::Client,
+            ottla_records::AppendOrigin::Coordinator => Self::Coordinator,
+        }
+    }
 }
 
 /// The circumstances of an append.
@@ -88,7 +99,52 @@ pub struct ProducerBatch {
     pub kind: BatchKind,
 }
 
+/// Why a control batch of a producer could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MarkerError {
+    /// Its record is broken.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Its record is no control record.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// A marker's record has some 20 bytes; more is not decompressed for it.
+const MARKER_BYTES: usize = 1024;
+
 impl ProducerBatch {
+    /// What the producer rules need of `batch`. Only the header is read, but for the control
+    /// batches of a producer.
+    ///
+    /// # Errors
+    /// [`MarkerError`] for a control batch of a producer whose record cannot be read.
+    pub fn from_batch(batch: &Batch<'_>) -> Result<Self, MarkerError> {
+        let header = batch.header();
+        let kind = if header.attributes.is_control() {
+            if header.has_producer_id() { read_control(batch)? } else { BatchKind::OtherControl }
+        } else if header.attributes.is_transactional() {
+            BatchKind::Transactional
+        } else {
+            BatchKind::Data
+        };
+        Ok(Self::from_header(header, kind))
+    }
+
+    /// What the producer rules need of a header, with what is known of the rest.
+    #[must_use]
+    pub fn from_header(header: &BatchHeader, kind: BatchKind) -> Self {
+        Self {
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            base_offset: header.base_offset,
+            last_offset_delta: header.last_offset_delta,
+            max_timestamp: header.max_timestamp,
+            kind,
+        }
+    }
+
     /// Offset of the last record.
     #[must_use]
     pub fn last_offset(&self) -> Offset {
@@ -101,7 +157,7 @@ impl ProducerBatch {
         if self.base_sequence == NO_SEQUENCE {
             NO_SEQUENCE
         } else {
-            sequence_plus(self.base_sequence, self.last_offset_delta)
+            increment_sequence(self.base_sequence, self.last_offset_delta)
         }
     }
 
@@ -115,22 +171,28 @@ impl ProducerBatch {
     }
 }
 
-/// The sequence `delta` later: 2³¹−1 is followed by 0.
-pub(crate) fn sequence_plus(sequence: i32, delta: i32) -> i32 {
-    if sequence > i32::MAX.wrapping_sub(delta) {
-        delta.wrapping_sub(i32::MAX.wrapping_sub(sequence)).wrapping_sub(1)
-    } else {
-        sequence.wrapping_add(delta)
-    }
-}
-
-/// The sequence `delta` earlier: 0 is preceded by 2³¹−1.
-pub(crate) fn sequence_minus(sequence: i32, delta: i32) -> i32 {
-    if sequence < delta {
-        i32::MAX.wrapping_sub(delta.wrapping_sub(sequence)).wrapping_add(1)
-    } else {
-        sequence.wrapping_sub(delta)
-    }
+/// A control batch of a producer has one record, or none when compaction has taken it.
+fn read_control(batch: &Batch<'_>) -> Result<BatchKind, MarkerError> {
+    let mut scratch = Scratch::new();
+    let Some(record) = batch.records(&mut scratch, MARKER_BYTES)?.next().transpose()? else {
+        return Ok(BatchKind::OtherControl);
+    };
+    let commit = match ControlRecordType::parse_key(record.key)? {
+        ControlRecordType::Commit => true,
+        ControlRecordType::Abort => false,
+        ControlRecordType::LeaderChange
+        | ControlRecordType::SnapshotHeader
+        | ControlRecordType::SnapshotFooter
+        | ControlRecordType::KRaftVersion
+        | ControlRecordType::KRaftVoters
+        | ControlRecordType::Unknown(_) => return Ok(BatchKind::OtherControl),
+    };
+    let marker = EndTransactionMarker::parse(record.value)?;
+    Ok(BatchKind::Marker(EndTxnMarker {
+        commit,
+        coordinator_epoch: marker.coordinator_epoch,
+        timestamp: record.timestamp,
+    }))
 }
 
 /// Whether `next` directly follows `last`.

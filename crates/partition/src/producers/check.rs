@@ -1,11 +1,12 @@
 //! Whether a batch may be appended: duplicates, producer epochs, sequences, transactions. Owns
 //! the rules and the order in which Apache Kafka 4.4 applies them. Changes nothing.
 
-use ottla_protocol::{ProducerEpoch, ProducerId};
+use ottla_protocol::{ErrorCode, ProducerEpoch, ProducerId};
+use ottla_records::NO_SEQUENCE;
 use thiserror::Error;
 
 use super::batch::{
-    AppendContext, AppendOrigin, BatchKind, EndTxnMarker, NO_SEQUENCE, ProducerBatch, in_sequence,
+    AppendContext, AppendOrigin, BatchKind, EndTxnMarker, ProducerBatch, in_sequence,
 };
 use super::entry::{BatchMetadata, ProducerEntry};
 use super::states::ProducerStates;
@@ -60,6 +61,19 @@ pub enum ProducerError {
         /// Newest coordinator epoch seen.
         current: i32,
     },
+}
+
+impl ProducerError {
+    /// Kafka's error of this name.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        }
+    }
 }
 
 impl ProducerStates {

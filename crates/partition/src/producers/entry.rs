@@ -2,8 +2,9 @@
 //! rules that lead to a change of it.
 
 use ottla_protocol::{Millis, Offset, ProducerEpoch, ProducerId};
+use ottla_records::{NO_SEQUENCE, decrement_sequence};
 
-use super::batch::{NO_SEQUENCE, ProducerBatch, sequence_minus};
+use super::batch::ProducerBatch;
 
 /// Batches kept a producer, to recognise duplicates: the most a client may have in flight.
 const BATCHES_KEPT: usize = 5;
@@ -32,7 +33,7 @@ impl BatchMetadata {
     /// Sequence of its first record.
     #[must_use]
     pub fn first_sequence(&self) -> i32 {
-        sequence_minus(self.last_sequence, self.offset_delta)
+        decrement_sequence(self.last_sequence, self.offset_delta)
     }
 
     /// Offset of its first record.

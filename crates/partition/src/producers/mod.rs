@@ -9,7 +9,7 @@ mod snapshot;
 mod states;
 mod verification;
 
-pub use batch::{AppendContext, AppendOrigin, BatchKind, EndTxnMarker, ProducerBatch};
+pub use batch::{AppendContext, AppendOrigin, BatchKind, EndTxnMarker, MarkerError, ProducerBatch};
 pub use check::{Admission, ProducerError};
 pub use entry::{BatchMetadata, ProducerEntry};
 pub use snapshot::{SnapshotError, decode_snapshot, encode_snapshot};

@@ -8,8 +8,8 @@
 //! recognised as a duplicate.
 
 use bytes::{Buf, BufMut};
-use crc_fast::crc32_iscsi as crc32c;
 use ottla_protocol::{Millis, Offset, ProducerEpoch, ProducerId};
+use ottla_records::crc32c;
 use thiserror::Error;
 
 use super::entry::{BatchMetadata, ProducerEntry};

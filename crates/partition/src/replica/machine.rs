@@ -1,7 +1,7 @@
 //! The replica machine: ends of the log, high watermark, waiting answers. Owns what an append, a
 //! completed write or sync, and a follower's fetch change. Roles change in `on_role`.
 
-use ottla_protocol::{LeaderEpoch, Millis, NodeId, Offset};
+use ottla_protocol::{ErrorCode, LeaderEpoch, Millis, NodeId, Offset};
 use thiserror::Error;
 
 use super::acks::{AckQueue, Acks};
@@ -87,6 +87,22 @@ pub enum ReplicaError {
     /// `KAFKA_STORAGE_ERROR` (56).
     #[error("the log directory of the partition has failed")]
     KafkaStorageError,
+}
+
+impl ReplicaError {
+    /// Kafka's error of this name.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+            Self::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Self::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
+            Self::RequestTimedOut => ErrorCode::RequestTimedOut,
+            Self::KafkaStorageError => ErrorCode::KafkaStorageError,
+        }
+    }
 }
 
 /// What the host has to do, in this order.
