@@ -1,1 +1,3 @@
 //! Real clients against the real binary.
+
+pub mod batches;

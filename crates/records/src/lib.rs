@@ -36,5 +36,6 @@ pub use patch::{refresh_crc, set_base_offset_and_epoch, set_max_timestamp};
 pub use record::{Headers, HeadersIter, Record, RecordHeader};
 pub use refusal::{InvalidRecord, InvalidRecordReason, Refusal, RefusalKind};
 pub use validate::{
-    AppendOrigin, TargetCompression, Validated, ValidationRules, check_produced, validate,
+    AppendOrigin, TargetCompression, Validated, ValidationRules, check_produced,
+    claims_transaction, validate,
 };

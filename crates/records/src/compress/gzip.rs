@@ -24,6 +24,7 @@ const fn damaged(what: &'static str) -> CodecError {
 enum State {
     Start,
     Body,
+    Trailer,
     End,
 }
 
@@ -54,6 +55,8 @@ impl<'s> Decoder<'s> {
                         return Ok(appended);
                     }
                 }
+                // Only when more is asked for, as Java does: a record that is broken comes first.
+                State::Trailer => self.end_member()?,
                 State::End => return Ok(0),
             }
         }
@@ -82,7 +85,7 @@ impl<'s> Decoder<'s> {
         window.commit(given);
         self.input = self.input.get(eaten..).unwrap_or_default();
         match status {
-            Status::StreamEnd => self.end_member()?,
+            Status::StreamEnd => self.state = State::Trailer,
             Status::Ok | Status::BufError if eaten == 0 && given == 0 => {
                 return Err(damaged("it is cut off"));
             }

@@ -27,8 +27,9 @@ impl<'s> Decoder<'s> {
         if input.is_empty() {
             return Err(damaged("it is empty"));
         }
-        match skip_head(input)? {
-            Some(blocks) => Ok(Self { input: blocks, framed: true }),
+        // The first head's version is not looked at, as snappy-java does not.
+        match split_head(input) {
+            Some((_, blocks)) => Ok(Self { input: blocks, framed: true }),
             None => Ok(Self { input, framed: false }),
         }
     }
@@ -60,7 +61,10 @@ impl<'s> Decoder<'s> {
                 if self.input.len() < HEAD_LEN {
                     return Err(damaged("a second stream's head is cut off"));
                 }
-                let Some(blocks) = skip_head(self.input)? else { return Ok(None) };
+                let Some((version, blocks)) = split_head(self.input) else { return Ok(None) };
+                if version < 1 {
+                    return Err(damaged("a second stream's version is below 1"));
+                }
                 self.input = blocks;
                 continue;
             }
@@ -73,17 +77,11 @@ impl<'s> Decoder<'s> {
     }
 }
 
-/// What follows the head; `None` when there is no head.
-fn skip_head(input: &[u8]) -> Result<Option<&[u8]>, CodecError> {
-    let Some((head, rest)) = input.split_first_chunk::<HEAD_LEN>() else { return Ok(None) };
-    if !head.starts_with(&MAGIC) {
-        return Ok(None);
-    }
-    let version = head.get(8..).and_then(<[u8]>::first_chunk).map_or(0, |v| i32::from_be_bytes(*v));
-    if version < 1 {
-        return Err(damaged("its version is below 1"));
-    }
-    Ok(Some(rest))
+/// Version and what follows the head; `None` when there is no head.
+fn split_head(input: &[u8]) -> Option<(i32, &[u8])> {
+    let (head, rest) = input.split_first_chunk::<HEAD_LEN>()?;
+    let version = head.strip_prefix(&MAGIC)?.first_chunk()?;
+    Some((i32::from_be_bytes(*version), rest))
 }
 
 fn decompress(block: &[u8], window: &mut Window, room: usize) -> Result<Option<usize>, CodecError> {

@@ -25,10 +25,17 @@ const fn damaged(what: &'static str) -> CodecError {
 
 const UNAVAILABLE: CodecError = CodecError::Unavailable { codec: Compression::Zstd };
 
+/// Java's stream reads its input in pieces of this size (`ZSTD_DStreamInSize`).
+const JAVA_PIECE: usize = 131_075;
+
+/// Reads frames one after the other. What follows a whole frame in the same piece of input and is
+/// itself cut off is not seen, as Java's stream does not see it.
 pub(super) struct Decoder<'s> {
+    piece: &'s [u8],
     input: &'s [u8],
     context: &'s mut DCtx<'static>,
-    inside_frame: bool,
+    frame_ended: bool,
+    more_inside: bool,
 }
 
 impl<'s> Decoder<'s> {
@@ -41,30 +48,32 @@ impl<'s> Decoder<'s> {
         }
         let context = kept.0.as_mut().ok_or(UNAVAILABLE)?;
         context.reset(ResetDirective::SessionOnly).map_err(|_| UNAVAILABLE)?;
-        Ok(Self { input, context, inside_frame: false })
+        Ok(Self { piece: &[], input, context, frame_ended: true, more_inside: false })
     }
 
     pub(super) fn fill(&mut self, window: &mut Window, room: usize) -> Result<usize, CodecError> {
         loop {
-            if self.input.is_empty() && !self.inside_frame {
-                return Ok(0);
+            if self.piece.is_empty() && !self.more_inside {
+                if self.input.is_empty() {
+                    return if self.frame_ended { Ok(0) } else { Err(damaged("it is cut off")) };
+                }
+                let len = self.input.len().min(JAVA_PIECE);
+                (self.piece, self.input) = self.input.split_at_checked(len).unwrap_or_default();
+                self.frame_ended = false;
             }
-            let mut input = InBuffer::around(self.input);
-            let out = window.spare(room);
-            let mut output = OutBuffer::around(out);
+            let mut input = InBuffer::around(self.piece);
+            let mut output = OutBuffer::around(window.spare(room));
             let hint = self
                 .context
                 .decompress_stream(&mut output, &mut input)
                 .map_err(|_| damaged("no zstd stream"))?;
             let (eaten, given) = (input.pos(), output.pos());
-            self.inside_frame = hint != 0;
-            self.input = self.input.get(eaten..).unwrap_or_default();
+            self.piece = self.piece.get(eaten..).unwrap_or_default();
+            self.frame_ended |= hint == 0;
+            self.more_inside = hint != 0 && given == room;
             window.commit(given);
             if given > 0 {
                 return Ok(given);
-            }
-            if eaten == 0 && self.inside_frame {
-                return Err(damaged("it is cut off"));
             }
         }
     }
@@ -92,6 +101,8 @@ impl Encoder {
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let mut input = InBuffer::around(&[]);
+        // Java's stream is flushed before it is closed: the same bytes.
+        while self.run(&mut input, out, ZSTD_EndDirective::ZSTD_e_flush)? != 0 {}
         while self.run(&mut input, out, ZSTD_EndDirective::ZSTD_e_end)? != 0 {}
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::header::{BatchHeader, Compression, HEADER_LEN, TimestampType};
 use crate::patch::set_max_timestamp;
 use crate::refusal::{Refusal, RefusalKind};
 
-pub use structure::check_produced;
+pub use structure::{check_produced, claims_transaction};
 
 /// Who appends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

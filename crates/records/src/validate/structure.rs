@@ -73,6 +73,15 @@ pub fn check_produced(produce_version: i16, records: &[u8]) -> Result<(), Refusa
     }
 }
 
+/// Whether the first batch claims to be part of a transaction (which needs a transactional id in
+/// the request); asked before anything is validated. False when there is no whole batch.
+#[must_use]
+pub fn claims_transaction(records: &[u8]) -> bool {
+    let Ok(Front::Batch { magic: MAGIC, batch, .. }) = front(records) else { return false };
+    let bits = batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk);
+    Attributes(bits.map_or(0, |bits| i16::from_be_bytes(*bits))).is_transactional()
+}
+
 /// Offset, length and CRC of the first batch; gives its size.
 pub(super) fn analyse(records: &[u8], rules: &ValidationRules) -> Result<usize, Refusal> {
     let Front::Batch { magic, batch, rest } = front(records)? else {
@@ -81,13 +90,14 @@ pub(super) fn analyse(records: &[u8], rules: &ValidationRules) -> Result<usize, 
     if magic != MAGIC {
         return Err(BatchError::OldMagic(magic).into());
     }
+    let size = batch.len();
+    // Kafka reads the producer id before it looks at the size.
+    if size < 51 {
+        return Err(nameless("the batch ends before its producer id"));
+    }
     let base_offset = batch.first_chunk().map_or(0, |b| i64::from_be_bytes(*b));
     if rules.origin == AppendOrigin::Client && base_offset != 0 {
         return Err(Refusal::invalid(format!("the batch's base offset is {base_offset}, not 0")));
-    }
-    let size = batch.len();
-    if size < 27 {
-        return Err(nameless("the batch ends inside its last offset"));
     }
     if size > rules.max_message_bytes {
         return Err(BatchError::TooLarge { size, limit: rules.max_message_bytes }.into());
