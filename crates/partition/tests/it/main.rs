@@ -2,6 +2,8 @@
 //! tables; and random runs against simple models.
 
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod epochs;
 #[cfg(test)]
 mod golden;

@@ -220,3 +220,28 @@ fn a_relaxed_topic_commits_what_was_only_written() {
     assert_eq!(told(|e| r.on_config(DURABLE, e)), "", "what is visible stays visible");
     assert_eq!(r.high_watermark(), Offset(12));
 }
+
+#[test]
+fn older_metadata_is_ignored() {
+    let mut r = leader(DURABLE, &[1, 2], &[1, 2]);
+    assert!(!r.on_leader(&leads(1, 0, &[1], &[1]), &mut Vec::new()), "an older partition epoch");
+    assert!(!r.on_leader(&leads(0, 9, &[1], &[1]), &mut Vec::new()), "an older leader epoch");
+    assert!(!r.on_follower(LeaderEpoch(0), 9, None, &mut Vec::new()));
+    assert!(!r.on_follower(LeaderEpoch(2), 0, None, &mut Vec::new()));
+    assert_eq!(
+        (r.role(), r.leader_epoch(), r.partition_epoch()),
+        (Role::Leader, LeaderEpoch(1), 1)
+    );
+    assert_eq!(r.isr(), [NodeId(1), NodeId(2)]);
+}
+
+#[test]
+fn who_waits_for_what_was_cut_off_is_told() {
+    let mut r = leader(DURABLE, &[1, 2], &[1, 2]);
+    r.on_append(Offset(12));
+    r.wait(Acks::All, Offset(11), Millis(50), "kept", &mut Vec::new());
+    r.wait(Acks::All, Offset(12), Millis(50), "cut", &mut Vec::new());
+    let gone = "cut: this broker does not lead the partition";
+    assert_eq!(told(|e| r.on_truncate(Offset(11), e)), gone);
+    assert_eq!((r.waiting(), r.ends().log_end), (1, Offset(11)));
+}
