@@ -120,108 +120,141 @@ fn between(from: i64, to: i64, share: i64) -> i64 {
     from + (to - from) * share / 100
 }
 
-fn run(events: Vec<Event>, durable_mode: bool, min_isr: usize) -> Result<(), TestCaseError> {
-    let config = ReplicaConfig { durable: durable_mode, min_insync_replicas: min_isr };
-    let mut replica: Replica<usize> = Replica::new(NodeId(1), config, Offset(0), Offset(0), None);
-    let mut model = Model {
-        durable_mode,
-        min_isr,
-        waiting: BTreeMap::new(),
-        log_end: 0,
-        written: 0,
-        durable: 0,
-        high_watermark: 0,
-        follower_ends: BTreeMap::from([(2, -1), (3, -1)]),
-        isr: vec![1, 2, 3],
-        leader: true,
-        now: 0,
-    };
-    let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
-    let mut leadership = Leadership {
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: 0,
-        replicas: nodes(&[1, 2, 3]),
-        isr: nodes(&model.isr),
-    };
-    prop_assert!(replica.on_leader(&leadership, &mut Vec::new()));
-    for (token, event) in events.into_iter().enumerate() {
-        let mut effects = Vec::new();
-        let acks = |all| if all { Acks::All } else { Acks::Leader };
-        match event {
+struct Run {
+    replica: Replica<usize>,
+    model: Model,
+    leadership: Leadership,
+}
+
+fn nodes(ids: &[i32]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId).collect()
+}
+
+const fn acks(all: bool) -> Acks {
+    if all { Acks::All } else { Acks::Leader }
+}
+
+type Effects = Vec<ReplicaEffect<usize>>;
+
+impl Run {
+    fn new(durable_mode: bool, min_isr: usize) -> Self {
+        let config = ReplicaConfig { durable: durable_mode, min_insync_replicas: min_isr };
+        let model = Model {
+            durable_mode,
+            min_isr,
+            waiting: BTreeMap::new(),
+            log_end: 0,
+            written: 0,
+            durable: 0,
+            high_watermark: 0,
+            follower_ends: BTreeMap::from([(2, -1), (3, -1)]),
+            isr: vec![1, 2, 3],
+            leader: true,
+            now: 0,
+        };
+        let leadership = Leadership {
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            replicas: nodes(&[1, 2, 3]),
+            isr: nodes(&model.isr),
+        };
+        let mut replica = Replica::new(NodeId(1), config, Offset(0), Offset(0), None);
+        assert!(replica.on_leader(&leadership, &mut Vec::new()));
+        Self { replica, model, leadership }
+    }
+
+    fn wait(&mut self, token: usize, all: bool, end: i64, patience: i64, effects: &mut Effects) {
+        let deadline = self.model.now + patience;
+        self.model.waiting.insert(token, Waiting { all, end, deadline });
+        self.replica.wait(acks(all), Offset(end), Millis(deadline), token, effects);
+    }
+
+    fn step(
+        &mut self,
+        token: usize,
+        event: &Event,
+        effects: &mut Effects,
+    ) -> Result<(), TestCaseError> {
+        let (replica, model) = (&mut self.replica, &mut self.model);
+        match *event {
             Event::Produce { records, all, patience } => {
                 if replica.check_append(Some(acks(all))).is_err() {
-                    prop_assert!(!model.leader || (all && model.isr.len() < min_isr));
-                    continue;
+                    prop_assert!(!model.leader || (all && model.isr.len() < model.min_isr));
+                    return Ok(());
                 }
                 model.log_end += records;
                 replica.on_append(Offset(model.log_end));
-                let (end, deadline) = (model.log_end, model.now + patience);
-                model.waiting.insert(token, Waiting { all, end, deadline });
-                replica.wait(acks(all), Offset(end), Millis(deadline), token, &mut effects);
+                let end = model.log_end;
+                self.wait(token, all, end, patience, effects);
             }
             Event::Repeat { share, all } => {
-                let (end, deadline) = (between(0, model.log_end, share), model.now + 10);
-                model.waiting.insert(token, Waiting { all, end, deadline });
-                replica.wait(acks(all), Offset(end), Millis(deadline), token, &mut effects);
+                let end = between(0, model.log_end, share);
+                self.wait(token, all, end, 10, effects);
             }
             Event::Written { share } => {
                 model.written = between(model.written, model.log_end, share);
-                replica.on_written(Offset(model.written), &mut effects);
+                replica.on_written(Offset(model.written), effects);
             }
             Event::Durable { share } => {
                 model.durable = between(model.durable, model.written, share);
-                replica.on_durable(Offset(model.durable), &mut effects);
+                replica.on_durable(Offset(model.durable), effects);
             }
             Event::Fetch { node, share } => {
                 let end = between(0, model.log_end, share);
                 if model.leader {
                     model.follower_ends.insert(node, end);
                 }
-                let told = replica.on_follower_fetch(NodeId(node), Offset(end), &mut effects);
+                let told = replica.on_follower_fetch(NodeId(node), Offset(end), effects);
                 prop_assert_eq!(told.is_ok(), model.leader);
-            }
-            Event::Isr { second, third, new_epoch } => {
-                if replica.role() == Role::Failed {
-                    continue;
-                }
-                model.isr = [(1, true), (2, second), (3, third)]
-                    .into_iter()
-                    .filter_map(|(id, in_sync)| in_sync.then_some(id))
-                    .collect();
-                if new_epoch || !model.leader {
-                    model.follower_ends = BTreeMap::from([(2, -1), (3, -1)]);
-                    leadership.leader_epoch.0 += 1;
-                }
-                model.leader = true;
-                leadership.partition_epoch += 1;
-                leadership.isr = nodes(&model.isr);
-                replica.on_leader(&leadership, &mut effects);
-                prop_assert_eq!(replica.isr(), nodes(&model.isr));
             }
             Event::Tick => {
                 model.now += 5;
-                replica.on_tick(Millis(model.now), &mut effects);
-                let next = model.waiting.len() - effects.len();
-                prop_assert!(next == 0 || replica.next_deadline() > Some(Millis(model.now)));
+                replica.on_tick(Millis(model.now), effects);
+                let left = model.waiting.len() - effects.len();
+                prop_assert!(left == 0 || replica.next_deadline() > Some(Millis(model.now)));
+            }
+            Event::Isr { second, third, new_epoch } => {
+                self.on_isr(&[(1, true), (2, second), (3, third)], new_epoch, effects);
             }
             Event::Follow => {
                 model.leader = false;
-                leadership.leader_epoch.0 += 1;
-                leadership.partition_epoch += 1;
-                let (leader, epoch) = (leadership.leader_epoch, leadership.partition_epoch);
-                replica.on_follower(leader, epoch, Some(NodeId(2)), &mut effects);
+                self.leadership.leader_epoch.0 += 1;
+                self.leadership.partition_epoch += 1;
+                let (leader, epoch) =
+                    (self.leadership.leader_epoch, self.leadership.partition_epoch);
+                replica.on_follower(leader, epoch, Some(NodeId(2)), effects);
             }
             Event::Fail => {
                 model.leader = false;
-                replica.on_failure(&mut effects);
+                replica.on_failure(effects);
             }
         }
-        for effect in effects {
-            model.check(effect)?;
+        Ok(())
+    }
+
+    fn on_isr(&mut self, in_sync: &[(i32, bool)], new_epoch: bool, effects: &mut Effects) {
+        let model = &mut self.model;
+        if self.replica.role() == Role::Failed {
+            return;
         }
-        prop_assert_eq!(replica.waiting(), model.waiting.len());
-        prop_assert_eq!(replica.high_watermark(), Offset(model.high_watermark));
-        if model.leader && model.isr.len() >= min_isr {
+        model.isr = in_sync.iter().filter(|(_, is)| *is).map(|(id, _)| *id).collect();
+        if new_epoch || !model.leader {
+            model.follower_ends = BTreeMap::from([(2, -1), (3, -1)]);
+            self.leadership.leader_epoch.0 += 1;
+        }
+        model.leader = true;
+        self.leadership.partition_epoch += 1;
+        self.leadership.isr = nodes(&model.isr);
+        self.replica.on_leader(&self.leadership, effects);
+        assert_eq!(self.replica.isr(), nodes(&model.isr));
+    }
+
+    /// What must hold between any two events.
+    fn check(&self) -> Result<(), TestCaseError> {
+        let model = &self.model;
+        prop_assert_eq!(self.replica.waiting(), model.waiting.len());
+        prop_assert_eq!(self.replica.high_watermark(), Offset(model.high_watermark));
+        if model.leader && model.isr.len() >= model.min_isr {
             prop_assert!(model.high_watermark >= model.committed(), "nothing waits for nothing");
         }
         for waiting in model.waiting.values() {
@@ -229,8 +262,8 @@ fn run(events: Vec<Event>, durable_mode: bool, min_isr: usize) -> Result<(), Tes
             let position = if waiting.all { model.high_watermark } else { model.written };
             prop_assert!(waiting.end > position, "what is reached is answered");
         }
+        Ok(())
     }
-    Ok(())
 }
 
 proptest! {
@@ -241,6 +274,14 @@ proptest! {
         durable_mode in any::<bool>(),
         min_isr in 1_usize..=3,
     ) {
-        run(events, durable_mode, min_isr)?;
+        let mut run = Run::new(durable_mode, min_isr);
+        for (token, event) in events.iter().enumerate() {
+            let mut effects = Vec::new();
+            run.step(token, event, &mut effects)?;
+            for effect in effects {
+                run.model.check(effect)?;
+            }
+            run.check()?;
+        }
     }
 }
