@@ -1,0 +1,302 @@
+//! The making of generations.
+
+use crate::script::check;
+
+#[test]
+fn leader_leaves() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > sync g @2 gen=2
+        #5 sync NONE b
+        > leave g @1
+        #6 leave NONE @1=NONE
+        > beat g @2 gen=2
+        #7 beat REBALANCE_IN_PROGRESS
+        > join g id=@2
+        #8 join @2 gen=3 consumer/range leader=@2 @2
+        > sync g @2 gen=3 @2=ab
+        log group g gen=3 type=consumer protocol=range leader=@2 since=0 @2=ab
+        #9 sync NONE ab
+        > describe g
+        #10 describe g Stable consumer/range NONE @2=ab
+        ",
+    );
+}
+
+#[test]
+fn leave_while_joins_are_gathered() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > leave g @1
+        #2 join @2 gen=2 consumer/range leader=@2 @2
+        #3 leave NONE @1=NONE
+        > leave g @2
+        log group g gen=3 type=consumer protocol=null leader=null since=0
+        #4 leave NONE @2=NONE
+        > describe g
+        #5 describe g Empty consumer/- NONE
+        ",
+    );
+}
+
+#[test]
+fn leave_while_the_assignment_is_made() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @2 gen=2
+        > leave g @2
+        #4 sync UNKNOWN_MEMBER_ID
+        #5 leave NONE @2=NONE
+        > sync g @1 gen=2 @1=a @2=b
+        #6 sync REBALANCE_IN_PROGRESS
+        > join g id=@1
+        #7 join @1 gen=3 consumer/range leader=@1 @1
+        ",
+    );
+}
+
+#[test]
+fn join_while_the_assignment_is_made() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @2 gen=2
+        > join g v=3
+        #4 sync REBALANCE_IN_PROGRESS
+        > sync g @1 gen=2 @1=a @2=b
+        #6 sync REBALANCE_IN_PROGRESS
+        > beat g @1 gen=2
+        #7 beat REBALANCE_IN_PROGRESS
+        > commit g @1 gen=2 t-0=1
+        log offset g t-0 1 v4
+        #8 commit t-0=NONE
+        > join g id=@1
+        > join g id=@2
+        #9 join @1 gen=3 consumer/range leader=@1 @1 @2 @5
+        #10 join @2 gen=3 consumer/range leader=@1
+        #5 join @5 gen=3 consumer/range leader=@1
+        > commit g @1 gen=3 t-0=1
+        #11 commit t-0=REBALANCE_IN_PROGRESS
+        > beat g @1 gen=3
+        #12 beat NONE
+        ",
+    );
+}
+
+#[test]
+fn members_who_do_not_rejoin_are_out() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > sync g @2 gen=2
+        #5 sync NONE b
+        > at 5000
+        > join g v=3 rebalance=20000
+        > at 14000
+        10000 #6 join @6 gen=3 consumer/range leader=@6 @6
+        > beat g @1 gen=2
+        #7 beat UNKNOWN_MEMBER_ID
+        > beat g @2 gen=2
+        #8 beat UNKNOWN_MEMBER_ID
+        > join g id=@2
+        #9 join UNKNOWN_MEMBER_ID @2 protocol=null
+        > at 22000
+        20000 log group g gen=4 type=consumer protocol=null leader=null since=20000
+        > beat g @1 gen=2
+        #10 beat UNKNOWN_MEMBER_ID
+        > at 36000
+        > sync g @2 gen=3 @2=x @8=y
+        #11 sync UNKNOWN_MEMBER_ID
+        > sync g @8 gen=3
+        #12 sync UNKNOWN_MEMBER_ID
+        > describe g
+        #13 describe g Empty consumer/- NONE
+        ",
+    );
+}
+
+#[test]
+fn members_who_do_not_sync_are_out() {
+    check(
+        "
+        > join g v=3 session=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3 session=60000
+        > join g id=@1 session=60000
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > at 1000
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > at 30000
+        > describe g
+        #5 describe g PreparingRebalance consumer/- NONE @1=a
+        > join g id=@1
+        #6 join @1 gen=3 consumer/range leader=@1 @1
+        ",
+    );
+}
+
+#[test]
+fn leader_who_does_not_sync_is_out() {
+    check(
+        "
+        > join g v=3 session=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3 session=60000
+        > join g id=@1 session=60000
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @2 gen=2
+        > at 30000
+        30000 #4 sync REBALANCE_IN_PROGRESS
+        > describe g
+        #5 describe g PreparingRebalance consumer/- NONE @2=
+        > join g id=@2
+        #6 join @2 gen=3 consumer/range leader=@2 @2
+        ",
+    );
+}
+
+#[test]
+fn pending_member_holds_up_a_rebalance_until_it_is_forgotten() {
+    check(
+        "
+        > join g v=3 session=20000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > join g session=8000
+        #3 join MEMBER_ID_REQUIRED @3
+        > join g id=@1 session=20000
+        > at 5000
+        > at 8000
+        8000 #4 join @1 gen=2 consumer/range leader=@1 @1
+        ",
+    );
+}
+
+#[test]
+fn pending_member_may_leave() {
+    check(
+        "
+        > join g
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join MEMBER_ID_REQUIRED @1
+        > leave g @1
+        #2 leave NONE @1=NONE
+        > join g id=@1
+        #3 join UNKNOWN_MEMBER_ID @1 protocol=null
+        > describe g
+        #4 describe g Empty -/- NONE
+        ",
+    );
+}
+
+#[test]
+fn initial_delay_gathers_members() {
+    check(
+        "
+        > config delay=3000
+        > join g v=3 rebalance=7000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        > at 2000
+        > join g v=3 rebalance=7000
+        > at 4000
+        > join g v=3 rebalance=7000
+        > at 6500
+        > join g v=3 rebalance=7000
+        > at 20000
+        7000 #1 join @1 gen=1 consumer/range leader=@1 @1 @2 @3 @4
+        7000 #2 join @2 gen=1 consumer/range leader=@1
+        7000 #3 join @3 gen=1 consumer/range leader=@1
+        7000 #4 join @4 gen=1 consumer/range leader=@1
+        14000 log group g gen=2 type=consumer protocol=null leader=null since=14000
+        ",
+    );
+}
+
+#[test]
+fn initial_delay_ends_when_nobody_comes() {
+    check(
+        "
+        > config delay=3000
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        > leave g @1
+        #1 join UNKNOWN_MEMBER_ID -
+        #2 leave NONE @1=NONE
+        > at 3000
+        3000 log group g gen=1 type=consumer protocol=null leader=null since=3000
+        > describe g
+        #3 describe g Empty consumer/- NONE
+        ",
+    );
+}
+
+#[test]
+fn everyone_is_gone() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > sync g @2 gen=2
+        #5 sync NONE b
+        > at 10000
+        10000 log group g gen=3 type=consumer protocol=null leader=null since=10000
+        > describe g
+        #6 describe g Empty consumer/- NONE
+        > join g v=3
+        #7 join @7 gen=4 consumer/range leader=@7 @7
+        ",
+    );
+}
