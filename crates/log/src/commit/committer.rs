@@ -1,0 +1,218 @@
+//! The committer of a log directory: one thread that turns what partitions have queued into
+//! groups. While one group is written and synced, the next gathers; an idle committer starts at
+//! once. Its three steps can be driven by hand, for a simulator.
+
+use std::sync::Arc;
+
+use ottla_env::{DiskError, DiskFile};
+use parking_lot::{Condvar, Mutex};
+
+use super::{CommitEvent, WriteSet};
+use crate::error::LogError;
+use crate::log_dir::LogDir;
+
+/// A partition, as the committer sees it.
+pub trait CommitTarget: Send + Sync {
+    /// Takes what is queued ([`crate::PartitionLog::take_pending`], under the partition's lock).
+    fn take(&self) -> Option<WriteSet>;
+
+    /// Reports how far it got ([`crate::PartitionLog::on_commit`], under the partition's lock).
+    fn on_commit(&self, event: &CommitEvent);
+}
+
+/// How far a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// All partitions of the group were told [`CommitEvent::Written`].
+    Written,
+    /// All partitions of the group were told [`CommitEvent::Durable`], where it applies.
+    Durable,
+    /// All partitions of the group were told [`CommitEvent::Failed`].
+    Failed,
+}
+
+/// What several partitions had queued, to be written and synced together.
+#[derive(Debug)]
+pub struct Group<T: ?Sized> {
+    members: Vec<(Arc<T>, WriteSet)>,
+}
+
+impl<T: ?Sized> Group<T> {
+    /// Number of partitions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+/// Commits what the partitions of one log directory have queued.
+pub struct Committer<T: ?Sized> {
+    log_dir: Arc<LogDir>,
+    sync_threads: usize,
+    queue: Mutex<Queue<T>>,
+    wake: Condvar,
+}
+
+struct Queue<T: ?Sized> {
+    dirty: Vec<Arc<T>>,
+    stopping: bool,
+}
+
+impl<T: ?Sized> std::fmt::Debug for Committer<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Committer").field(&self.log_dir).finish()
+    }
+}
+
+impl<T: CommitTarget + ?Sized> Committer<T> {
+    /// A committer that syncs up to `sync_threads` files of a group at a time: a file system
+    /// carries many syncs in little more time than one.
+    #[must_use]
+    pub fn new(log_dir: &Arc<LogDir>, sync_threads: usize) -> Self {
+        Self {
+            log_dir: Arc::clone(log_dir),
+            sync_threads: sync_threads.max(1),
+            queue: Mutex::new(Queue { dirty: Vec::new(), stopping: false }),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// A partition has queued something: called whenever an operation of its log says that it
+    /// needs a commit.
+    pub fn enqueue(&self, target: Arc<T>) {
+        let mut queue = self.queue.lock();
+        queue.dirty.push(target);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// The thread's work, until [`Committer::stop`]: what was enqueued before is still committed.
+    /// `after` is called after each stage of each group, when all its partitions were told: the
+    /// place to send what they collected.
+    pub fn run(&self, mut after: impl FnMut(Stage)) {
+        while let Some(mut group) = self.wait() {
+            after(self.write(&mut group));
+            after(self.sync(group));
+        }
+    }
+
+    /// Lets [`Committer::run`] return when nothing is left to do.
+    pub fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.wake.notify_all();
+    }
+
+    fn wait(&self) -> Option<Group<T>> {
+        loop {
+            let mut queue = self.queue.lock();
+            while queue.dirty.is_empty() {
+                if queue.stopping {
+                    return None;
+                }
+                self.wake.wait(&mut queue);
+            }
+            drop(queue);
+            if let Some(group) = self.gather() {
+                return Some(group);
+            }
+        }
+    }
+
+    /// First step: takes what all dirty partitions have queued; `None` when it is nothing.
+    pub fn gather(&self) -> Option<Group<T>> {
+        let dirty = std::mem::take(&mut self.queue.lock().dirty);
+        let mut members = Vec::with_capacity(dirty.len());
+        for target in dirty {
+            if let Some(set) = target.take() {
+                members.push((target, set));
+            }
+        }
+        if members.is_empty() { None } else { Some(Group { members }) }
+    }
+
+    /// Second step: writes, and tells each partition.
+    pub fn write(&self, group: &mut Group<T>) -> Stage {
+        for (_, set) in &mut group.members {
+            let done = self.log_dir.check().and_then(|()| forgive(set, WriteSet::write));
+            if let Err(error) = done {
+                return self.fail(group, &error);
+            }
+        }
+        for (target, set) in &group.members {
+            target.on_commit(&CommitEvent::Written { end: set.end });
+        }
+        Stage::Written
+    }
+
+    /// Third step: syncs, and tells each partition. After a group whose writes failed, nothing.
+    pub fn sync(&self, mut group: Group<T>) -> Stage {
+        if self.log_dir.check().is_err() {
+            return Stage::Failed;
+        }
+        let touched: Vec<_> =
+            group.members.iter_mut().flat_map(|(_, set)| set.take_touched()).collect();
+        let mut done = sync_all(&touched, self.sync_threads).map_err(LogError::from);
+        drop(touched);
+        for (_, set) in &mut group.members {
+            done = done.and_then(|()| forgive(set, WriteSet::finish));
+        }
+        if let Err(error) = done {
+            return self.fail(&mut group, &error);
+        }
+        for (target, set) in &group.members {
+            target.on_commit(&CommitEvent::Durable { end: set.durable_end });
+        }
+        Stage::Durable
+    }
+
+    /// A failed write or sync is final: the directory goes out of service (L9).
+    fn fail(&self, group: &mut Group<T>, error: &LogError) -> Stage {
+        self.log_dir.fail(error);
+        for (target, _) in group.members.drain(..) {
+            target.on_commit(&CommitEvent::Failed(error.clone()));
+        }
+        Stage::Failed
+    }
+}
+
+/// Files of a partition that nobody wants any more may be gone.
+fn forgive(
+    set: &mut WriteSet,
+    run: impl FnOnce(&mut WriteSet) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    if set.dir.is_retired() {
+        return Ok(());
+    }
+    match run(set) {
+        Err(error) if error.is_not_found() && set.dir.is_retired() => Ok(()),
+        other => other,
+    }
+}
+
+fn sync_all(files: &[Arc<dyn DiskFile>], threads: usize) -> Result<(), DiskError> {
+    let one_by_one = |files: &[Arc<dyn DiskFile>]| files.iter().try_for_each(|f| f.sync_data());
+    // Below three files a thread costs as much as it saves.
+    if threads == 1 || files.len() < 3 {
+        return one_by_one(files);
+    }
+    let share = files.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let mut shares = files.chunks(share);
+        let mine = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || one_by_one(share))).collect();
+        let mut result = one_by_one(mine);
+        for other in others {
+            match other.join() {
+                Ok(theirs) => result = result.and(theirs),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        result
+    })
+}

@@ -1,0 +1,112 @@
+//! What a log can answer instead of doing what was asked: refusals (the caller's fault) and
+//! failures (the disk's). Must not know wire error codes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_env::{DiskError, DiskErrorKind};
+use ottla_partition::ProducerError;
+use ottla_protocol::{Offset, Uuid};
+use thiserror::Error;
+
+/// A failure: the log directory, or one file of it, cannot be used. Wire: KAFKA_STORAGE_ERROR,
+/// for [`LogError::Corrupt`] while reading CORRUPT_MESSAGE.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file does not hold what it should.
+    #[error("{} is damaged: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// An earlier failure took the log directory out of service; nothing is retried.
+    #[error("the log directory {} is offline since an earlier failure: {reason}", path.display())]
+    Offline {
+        /// The log directory.
+        path: PathBuf,
+        /// The first failure.
+        reason: Arc<str>,
+    },
+    /// Something is in the log directory that belongs to no partition.
+    #[error("{} is not the directory of a partition (a name and a number, as \"topic-0\")", path.display())]
+    Foreign {
+        /// What was found.
+        path: PathBuf,
+    },
+    /// The partition's directory belongs to another topic of the same name.
+    #[error("{} belongs to the topic id {found}, not to {expected}", path.display())]
+    TopicId {
+        /// The partition's directory.
+        path: PathBuf,
+        /// The id in its `partition.metadata`.
+        found: Uuid,
+        /// The id asked for.
+        expected: Uuid,
+    },
+}
+
+impl LogError {
+    pub(crate) fn corrupt(path: &Path, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), what: what.into() }
+    }
+
+    /// Whether a file was not there (it was removed while someone held a view of it).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Disk(e) if e.kind == DiskErrorKind::NotFound)
+    }
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AppendError {
+    /// The producer's sequence, epoch or transaction does not allow it.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+    /// The batch is larger than a segment may be. Wire: RECORD_LIST_TOO_LARGE.
+    #[error("the batch has {size} bytes and a segment at most {limit}")]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// `segment.bytes` of the topic.
+        limit: u32,
+    },
+    /// A replicated batch does not begin at or after the end of the log. Wire: the fetcher's
+    /// business.
+    #[error("the batch begins at offset {base_offset}, but the log ends at {log_end}")]
+    OutOfOrder {
+        /// Where the batch begins.
+        base_offset: Offset,
+        /// Where the log ends.
+        log_end: Offset,
+    },
+    /// The bytes are not whole batches. Wire: CORRUPT_MESSAGE.
+    #[error("the bytes are not record batches: {0}")]
+    Malformed(#[from] ottla_records::BatchError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Failed(#[from] LogError),
+}
+
+/// Why nothing was read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The offset is below the log's start or above its end. Wire: OFFSET_OUT_OF_RANGE.
+    #[error("offset {offset} is not within the log, which has {log_start} to {log_end}")]
+    OutOfRange {
+        /// The offset asked for.
+        offset: Offset,
+        /// First offset of the log.
+        log_start: Offset,
+        /// Offset after the last record.
+        log_end: Offset,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Failed(#[from] LogError),
+}

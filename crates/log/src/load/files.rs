@@ -1,0 +1,112 @@
+//! The files of a partition's directory before they are read: what an interrupted compaction or
+//! removal left is finished or undone, indexes without a log go. Must not know what files hold,
+//! except the end of a swapped segment.
+
+use std::sync::Arc;
+
+use ottla_env::{Entry, EntryKind, OpenMode};
+use ottla_protocol::Offset;
+
+use super::LoadReport;
+use crate::error::LogError;
+use crate::names::{self, CLEANED, DELETED, LOG, OFFSET_INDEX, SWAP, TIME_INDEX, TXN_INDEX};
+use crate::scan::{Scan, ScanError};
+use crate::segment::{PartitionDir, Segment};
+
+/// A KRaft snapshot on its way out: not this crate's business.
+const SNAPSHOT_DELETED: &str = ".checkpoint.deleted";
+
+fn list(dir: &PartitionDir) -> Result<Vec<Entry>, LogError> {
+    let mut entries = dir.disk().list(&dir.path)?;
+    entries.retain(|e| e.kind == EntryKind::File);
+    Ok(entries)
+}
+
+/// Kafka's first three passes over a log's files (`LogLoader.load`).
+pub(super) fn tidy(dir: &PartitionDir, report: &mut LoadReport) -> Result<(), LogError> {
+    let entries = list(dir)?;
+    let offsets = |suffix: &str| {
+        let named: Vec<_> = entries.iter().filter(|e| e.name.ends_with(suffix)).collect();
+        named.into_iter().filter_map(|e| Some((e, names::offset_of(&e.name)?))).collect::<Vec<_>>()
+    };
+    let cleaned = offsets(CLEANED);
+    let lowest_cleaned = cleaned.iter().map(|(_, offset)| *offset).min();
+    let (swaps, undone): (Vec<_>, Vec<_>) = offsets(SWAP)
+        .into_iter()
+        .partition(|(_, offset)| lowest_cleaned.is_none_or(|low| *offset < low));
+    let gone =
+        entries.iter().filter(|e| e.name.ends_with(DELETED) && !e.name.ends_with(SNAPSHOT_DELETED));
+    let unfinished = cleaned.iter().chain(&undone).map(|(e, _)| *e);
+    let mut changed = false;
+    for entry in gone.chain(unfinished) {
+        dir.disk().remove_file(&dir.path.join(&entry.name))?;
+        changed = true;
+    }
+    if let Some((low, high)) = covered(dir, &swaps)? {
+        for entry in &entries {
+            let offset = names::offset_of(&entry.name).filter(|o| (low..high).contains(o));
+            let plain = !entry.name.ends_with(SWAP)
+                && !entry.name.ends_with(CLEANED)
+                && !entry.name.ends_with(DELETED);
+            if offset.is_some() && plain {
+                dir.disk().remove_file(&dir.path.join(&entry.name))?;
+            }
+        }
+    }
+    for (entry, _) in &swaps {
+        if let Some(name) = entry.name.strip_suffix(SWAP) {
+            dir.disk().rename(&dir.path.join(&entry.name), &dir.path.join(name))?;
+            report.warnings.push(format!(
+                "{}: finished an interrupted replacement by {name}",
+                dir.path.display()
+            ));
+            changed = true;
+        }
+    }
+    if changed {
+        dir.disk().sync_dir(&dir.path)?;
+    }
+    Ok(())
+}
+
+/// The offsets that the segments to be swapped in cover.
+fn covered(
+    dir: &PartitionDir,
+    swaps: &[(&Entry, Offset)],
+) -> Result<Option<(Offset, Offset)>, LogError> {
+    let mut range: Option<(Offset, Offset)> = None;
+    for (entry, base) in swaps {
+        if entry.name.strip_suffix(SWAP).and_then(|n| names::offset_with(n, LOG)).is_none() {
+            continue;
+        }
+        let file = dir.disk().open(&dir.path.join(&entry.name), OpenMode::Read)?;
+        let mut scan = Scan::new(&*file, 0, entry.len, 64 * 1024);
+        let mut end = *base;
+        loop {
+            match scan.next_header() {
+                Ok(Some((header, _))) => end = header.next_offset(),
+                Ok(None) | Err(ScanError::Bad { .. }) => break,
+                Err(ScanError::Disk(e)) => return Err(e.into()),
+            }
+        }
+        range = Some(range.map_or((*base, end), |(low, high)| (low.min(*base), high.max(end))));
+    }
+    Ok(range)
+}
+
+/// The segments, ascending; indexes without a log are removed.
+pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<Arc<Segment>>, LogError> {
+    let entries = list(dir)?;
+    let mut bases: Vec<Offset> =
+        entries.iter().filter_map(|e| names::offset_with(&e.name, LOG)).collect();
+    bases.sort_unstable();
+    for entry in &entries {
+        let index = [OFFSET_INDEX, TIME_INDEX, TXN_INDEX]
+            .iter()
+            .find_map(|s| names::offset_with(&entry.name, s));
+        if index.is_some_and(|base| bases.binary_search(&base).is_err()) {
+            dir.disk().remove_file(&dir.path.join(&entry.name))?;
+        }
+    }
+    Ok(bases.into_iter().map(|base| Arc::new(Segment::new(dir, base))).collect())
+}

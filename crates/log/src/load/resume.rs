@@ -1,0 +1,58 @@
+//! The last segment, ready for appends: where it ends, what its indexes end with. Must not know
+//! whether it can be trusted.
+
+use ottla_protocol::{Millis, Offset};
+use ottla_records::{BatchHeader, HEADER_LEN};
+
+use crate::error::LogError;
+use crate::index::{self, TimeEntry};
+use crate::partition_log::Active;
+use crate::scan::{Scan, ScanError};
+use crate::segment::{Largest, Segment};
+
+/// Walks from the last index entry to the end. Returns the state for appends and the offset of the
+/// next record.
+pub(crate) fn resume(segment: &Segment, now: Millis) -> Result<(Active, Offset), LogError> {
+    let mut active = Active::empty(now);
+    let written = segment.written();
+    let file = segment.log_file()?;
+    let (_, times) = segment.entries_on_disk();
+    if times > 0
+        && let Some(last) =
+            index::read::<TimeEntry>(&*segment.time_index_file()?, times - 1, 1)?.pop()
+    {
+        active.last_time_entry = last.timestamp;
+        let offset = segment.base.plus(i64::from(last.relative));
+        active.largest = Largest { timestamp: last.timestamp, offset };
+    }
+    let damaged = |position, what: String| {
+        LogError::corrupt(file.path(), format!("at byte {position}, {what}"))
+    };
+    if written > 0 {
+        let mut first = [0; HEADER_LEN];
+        file.read_exact_at(&mut first, 0)?;
+        let first = BatchHeader::parse(&first).map_err(|e| damaged(0, e.to_string()))?;
+        active.first_timestamp = Some(first.max_timestamp.0);
+    }
+    let from = segment.position_before(Offset(i64::MAX))?;
+    let mut scan = Scan::new(&*file, from, written, 64 * 1024);
+    let mut end = segment.base;
+    loop {
+        match scan.next_header() {
+            Ok(Some((header, _))) => {
+                if header.max_timestamp.0 > active.largest.timestamp {
+                    let offset = header.last_offset();
+                    active.largest = Largest { timestamp: header.max_timestamp.0, offset };
+                }
+                end = header.next_offset();
+            }
+            Ok(None) => break,
+            Err(ScanError::Disk(e)) => return Err(e.into()),
+            Err(ScanError::Bad { position, error }) => {
+                return Err(damaged(position, error.to_string()));
+            }
+        }
+    }
+    active.size = written;
+    Ok((active, end))
+}

@@ -1,0 +1,396 @@
+//! A log directory: its lock, its small files, its partitions' directories, whether it failed, and
+//! what its logs share (open files, memory of the tails). Must not know what is in a partition.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use ottla_env::{Disk, DiskLock, EntryKind};
+use ottla_protocol::Uuid;
+use parking_lot::Mutex;
+
+use crate::config::LogDirLimits;
+use crate::error::LogError;
+use crate::meta_properties::MetaProperties;
+use crate::names::{self, DirState, TopicPartition};
+use crate::offset_checkpoint::{self, OffsetCheckpoint, Offsets};
+use crate::open_files::OpenFiles;
+
+const LOCK: &str = ".lock";
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Directories of Kafka's that hold no partition.
+const NOT_PARTITIONS: [&str; 1] = ["remote-log-index-cache"];
+
+/// A log directory that this process has locked.
+pub struct LogDir {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    failure: Mutex<Option<Arc<str>>>,
+    pub(crate) open_files: OpenFiles,
+    pub(crate) limits: LogDirLimits,
+    /// Bytes of batches that the tails of all its logs hold.
+    pub(crate) tail_bytes: AtomicUsize,
+    _lock: Box<dyn DiskLock>,
+}
+
+/// A partition's directory, as found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirEntry {
+    /// The partition. For a directory being deleted the topic may be cut short.
+    pub partition: TopicPartition,
+    /// The directory's name.
+    pub name: String,
+    /// What it is there for.
+    pub state: DirState,
+}
+
+/// The directory was stopped cleanly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanShutdown {
+    /// The broker's epoch when it stopped, for the next registration's `PreviousBrokerEpoch`.
+    pub broker_epoch: Option<i64>,
+}
+
+/// What the small files say about the partitions, for loading them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadPoints {
+    /// Set when the last stop was clean.
+    pub clean: Option<CleanShutdown>,
+    /// Recovery points; a log without one is recovered from its start.
+    pub recovery: Offsets,
+    /// Log start offsets.
+    pub log_start: Offsets,
+    /// High watermarks.
+    pub high_watermark: Offsets,
+    /// Files that could not be read, and what is assumed instead; each a sentence to log.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogDir").field(&self.path).finish()
+    }
+}
+
+impl LogDir {
+    /// Creates the directory when it is missing, and locks it.
+    ///
+    /// # Errors
+    /// [`ottla_env::DiskErrorKind::Locked`] when another process has it; other failures of the disk.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        limits: LogDirLimits,
+    ) -> Result<Arc<Self>, LogError> {
+        if !disk.exists(path)? {
+            disk.create_dir(path)?;
+            if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                disk.sync_dir(parent)?;
+            }
+        }
+        let lock = disk.lock(&path.join(LOCK))?;
+        Ok(Arc::new(Self {
+            open_files: OpenFiles::new(Arc::clone(&disk), limits.open_files),
+            disk,
+            path: path.to_owned(),
+            failure: Mutex::new(None),
+            limits,
+            tail_bytes: AtomicUsize::new(0),
+            _lock: lock,
+        }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is on.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Takes the directory out of service: nothing is written to it any more. The first reason
+    /// stays.
+    pub fn fail(&self, reason: &LogError) {
+        self.failure.lock().get_or_insert_with(|| reason.to_string().into());
+    }
+
+    /// Why it is out of service, when it is.
+    #[must_use]
+    pub fn failure(&self) -> Option<LogError> {
+        let reason = self.failure.lock().clone()?;
+        Some(LogError::Offline { path: self.path.clone(), reason })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LogError> {
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Reads `meta.properties`; `None` when the directory is not formatted.
+    ///
+    /// # Errors
+    /// When the disk fails or the file is damaged.
+    pub fn read_meta_properties(&self) -> Result<Option<MetaProperties>, LogError> {
+        let Some(text) = self.read_text(MetaProperties::FILE)? else { return Ok(None) };
+        let read = MetaProperties::decode(&text);
+        read.map(Some)
+            .map_err(|what| LogError::corrupt(&self.path.join(MetaProperties::FILE), what))
+    }
+
+    /// Replaces `meta.properties`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write_meta_properties(&self, content: &MetaProperties) -> Result<(), LogError> {
+        self.write_text(MetaProperties::FILE, content.encode())
+    }
+
+    /// Reads an offset checkpoint; without a file there are no offsets.
+    ///
+    /// # Errors
+    /// When the disk fails or the file is damaged.
+    pub fn read_offsets(&self, which: OffsetCheckpoint) -> Result<Offsets, LogError> {
+        let Some(text) = self.read_text(which.file())? else { return Ok(Offsets::new()) };
+        offset_checkpoint::decode(&text)
+            .map_err(|what| LogError::corrupt(&self.path.join(which.file()), what))
+    }
+
+    /// Replaces an offset checkpoint.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write_offsets(
+        &self,
+        which: OffsetCheckpoint,
+        offsets: &Offsets,
+    ) -> Result<(), LogError> {
+        self.write_text(which.file(), offset_checkpoint::encode(offsets))
+    }
+
+    /// Reads all that loading needs, and durably removes the marker of a clean stop: from here on a
+    /// crash is an unclean stop. A damaged checkpoint is no obstacle, only more work, as in Kafka.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn begin_load(&self) -> Result<LoadPoints, LogError> {
+        let mut points = LoadPoints { clean: self.take_clean_shutdown()?, ..LoadPoints::default() };
+        for which in [
+            OffsetCheckpoint::RecoveryPoint,
+            OffsetCheckpoint::LogStart,
+            OffsetCheckpoint::HighWatermark,
+        ] {
+            let offsets = match self.read_offsets(which) {
+                Ok(offsets) => offsets,
+                Err(error @ LogError::Corrupt { .. }) => {
+                    let instead = match which {
+                        OffsetCheckpoint::RecoveryPoint => {
+                            "all logs are recovered from their start"
+                        }
+                        OffsetCheckpoint::LogStart => "logs start where their first segment does",
+                        OffsetCheckpoint::HighWatermark => {
+                            "high watermarks begin at the logs' start"
+                        }
+                    };
+                    points.warnings.push(format!("{error}; {instead}"));
+                    Offsets::new()
+                }
+                Err(error) => return Err(error),
+            };
+            match which {
+                OffsetCheckpoint::RecoveryPoint => points.recovery = offsets,
+                OffsetCheckpoint::LogStart => points.log_start = offsets,
+                OffsetCheckpoint::HighWatermark => points.high_watermark = offsets,
+            }
+        }
+        Ok(points)
+    }
+
+    fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, LogError> {
+        let Some(text) = self.read_text(CLEAN_SHUTDOWN)? else { return Ok(None) };
+        self.disk.remove_file(&self.path.join(CLEAN_SHUTDOWN))?;
+        self.disk.sync_dir(&self.path)?;
+        // Kafka counts the file's presence, whatever is in it.
+        Ok(Some(CleanShutdown { broker_epoch: broker_epoch(&text) }))
+    }
+
+    /// Writes the marker of a clean stop: after all logs are closed and their recovery points
+    /// written, and only if all had been loaded.
+    ///
+    /// # Errors
+    /// When the disk fails, or has failed before.
+    pub fn write_clean_shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
+        self.write_text(CLEAN_SHUTDOWN, format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}"))
+    }
+
+    /// The partitions' directories, by name.
+    ///
+    /// # Errors
+    /// [`LogError::Foreign`] when a directory is none of a partition; when the disk fails.
+    pub fn list(&self) -> Result<Vec<LogDirEntry>, LogError> {
+        let mut found = Vec::new();
+        for entry in self.disk.list(&self.path)? {
+            if entry.kind != EntryKind::Directory || NOT_PARTITIONS.contains(&entry.name.as_str()) {
+                continue;
+            }
+            match names::parse_dir(&entry.name) {
+                Some((partition, state)) => {
+                    found.push(LogDirEntry { partition, name: entry.name, state })
+                }
+                None => return Err(LogError::Foreign { path: self.path.join(&entry.name) }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Renames a partition's directory so that it is out of the way, to be removed later (for
+    /// [`DirState::Delete`]) or kept for someone to look at ([`DirState::Stray`]). The log must
+    /// have been given up before ([`crate::PartitionLog::retire`]). Returns the new name.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn move_aside(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        state: DirState,
+    ) -> Result<String, LogError> {
+        let Some(name) = names::moved_dir(partition, unique, state) else {
+            return Ok(partition.to_string());
+        };
+        self.disk.rename(&self.path.join(partition.to_string()), &self.path.join(&name))?;
+        self.disk.sync_dir(&self.path)?;
+        Ok(name)
+    }
+
+    /// Removes a directory that was moved aside, with all in it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove(&self, name: &str) -> Result<(), LogError> {
+        let aside = names::parse_dir(name).is_some_and(|(_, state)| state != DirState::Live);
+        assert!(aside, "only what was moved aside is removed, not {name:?}");
+        self.disk.remove_dir_all(&self.path.join(name))?;
+        Ok(self.disk.sync_dir(&self.path)?)
+    }
+
+    fn read_text(&self, name: &str) -> Result<Option<String>, LogError> {
+        let path = self.path.join(name);
+        match self.disk.read(&path) {
+            Ok(content) => match String::from_utf8(content) {
+                Ok(text) => Ok(Some(text)),
+                Err(_) => Err(LogError::corrupt(&path, "it is no text")),
+            },
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_text(&self, name: &str, text: String) -> Result<(), LogError> {
+        self.check()?;
+        Ok(self.disk.write_atomically(&self.path.join(name), Bytes::from(text))?)
+    }
+
+    pub(crate) fn tail_over_limit(&self) -> bool {
+        self.tail_bytes.load(Ordering::Relaxed) > self.limits.tail_bytes
+    }
+}
+
+/// The number after `"brokerEpoch":`.
+fn broker_epoch(text: &str) -> Option<i64> {
+    let (_, rest) = text.split_once("\"brokerEpoch\"")?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start();
+    let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_env::DiskErrorKind;
+    use ottla_env::memory::{MemoryDisk, Survival};
+    use ottla_protocol::Offset;
+
+    fn open(disk: &MemoryDisk) -> Result<Arc<LogDir>, LogError> {
+        LogDir::open(Arc::new(disk.clone()), Path::new("/data"), LogDirLimits::default())
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let disk = MemoryDisk::new();
+        let first = open(&disk).unwrap();
+        assert!(matches!(open(&disk), Err(LogError::Disk(e)) if e.kind == DiskErrorKind::Locked));
+        drop(first);
+        open(&disk).unwrap();
+    }
+
+    #[test]
+    fn the_clean_marker_is_taken_once() {
+        let disk = MemoryDisk::new();
+        let dir = open(&disk).unwrap();
+        assert_eq!(dir.begin_load().unwrap(), LoadPoints::default());
+        dir.write_clean_shutdown(14).unwrap();
+        let marker = disk.files().remove(Path::new("/data/.kafka_cleanshutdown")).unwrap();
+        assert_eq!(marker, br#"{"version":0,"brokerEpoch":14}"#);
+        let points = dir.begin_load().unwrap();
+        assert_eq!(points.clean, Some(CleanShutdown { broker_epoch: Some(14) }));
+        drop(dir);
+        disk.crash(|_| Survival::Nothing);
+        assert_eq!(open(&disk).unwrap().begin_load().unwrap().clean, None);
+    }
+
+    #[test]
+    fn checkpoints_survive_and_damage_is_told() {
+        let disk = MemoryDisk::new();
+        let dir = open(&disk).unwrap();
+        let offsets = Offsets::from([(TopicPartition::new("t", 0), Offset(7))]);
+        dir.write_offsets(OffsetCheckpoint::RecoveryPoint, &offsets).unwrap();
+        drop(dir);
+        disk.crash(|_| Survival::Nothing);
+        let dir = open(&disk).unwrap();
+        let damaged = dir.path().join(OffsetCheckpoint::LogStart.file());
+        disk.write_atomically(&damaged, Bytes::from_static(b"0\n9\n")).unwrap();
+        let points = dir.begin_load().unwrap();
+        assert_eq!(points.recovery, offsets);
+        assert_eq!(points.log_start, Offsets::new());
+        assert_eq!(
+            points.warnings,
+            ["/data/log-start-offset-checkpoint is damaged: it promises 9 entries and has 0; \
+              logs start where their first segment does"]
+        );
+    }
+
+    #[test]
+    fn a_failed_directory_takes_nothing() {
+        let dir = open(&MemoryDisk::new()).unwrap();
+        dir.fail(&LogError::corrupt(Path::new("/x"), "first"));
+        dir.fail(&LogError::corrupt(Path::new("/x"), "second"));
+        let error = dir.write_clean_shutdown(1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the log directory /data is offline since an earlier failure: /x is damaged: first"
+        );
+    }
+
+    #[test]
+    fn partitions_and_foreign_directories() {
+        let disk = MemoryDisk::new();
+        let dir = open(&disk).unwrap();
+        for name in ["t-0", "t-1", "remote-log-index-cache"] {
+            disk.create_dir(&dir.path().join(name)).unwrap();
+        }
+        let aside =
+            dir.move_aside(&TopicPartition::new("t", 1), Uuid([1; 16]), DirState::Delete).unwrap();
+        let found: Vec<_> =
+            dir.list().unwrap().into_iter().map(|e| (e.partition.to_string(), e.state)).collect();
+        assert_eq!(found, [("t-0".into(), DirState::Live), ("t-1".into(), DirState::Delete)]);
+        dir.remove(&aside).unwrap();
+        assert_eq!(dir.list().unwrap().len(), 1);
+        disk.create_dir(&dir.path().join("lost+found")).unwrap();
+        assert!(matches!(dir.list(), Err(LogError::Foreign { .. })));
+    }
+}

@@ -1,0 +1,211 @@
+//! The log of one partition: its segments, its tail, its epochs and producers, and what is queued
+//! for the committer. Does no I/O where it does not say so. Must not know who waits for commits,
+//! nor which replicas there are.
+
+mod append;
+mod lifecycle;
+mod on_commit;
+mod reading;
+mod truncate;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_partition::{EpochCache, ProducerStates};
+use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
+
+pub use append::Appended;
+pub use lifecycle::OpenOptions;
+
+use crate::commit::Op;
+use crate::config::LogConfig;
+use crate::error::LogError;
+use crate::names::{self, TopicPartition};
+use crate::segment::{Largest, PartitionDir, Segment};
+use crate::tail::Tail;
+
+/// The log of one partition. Its host keeps it behind one lock, held for moments.
+///
+/// Operations that queue something return whether the host must call
+/// [`crate::Committer::enqueue`] now (`needs_commit`): true for the first since the committer last
+/// took what is queued.
+#[derive(Debug)]
+pub struct PartitionLog {
+    partition: TopicPartition,
+    topic_id: Option<TopicId>,
+    dir: Arc<PartitionDir>,
+    config: LogConfig,
+    segments: Arc<Vec<Arc<Segment>>>,
+    active: Active,
+    tail: Tail,
+    epochs: EpochCache,
+    producers: ProducerStates,
+    log_start: Offset,
+    log_end: Offset,
+    written_end: Offset,
+    durable_end: Offset,
+    /// A write set was taken, and its last report is not there yet.
+    in_flight: bool,
+    pending: Vec<Op>,
+    /// The committer was told, and has not taken yet.
+    queued: bool,
+    failure: Option<LogError>,
+}
+
+/// What an append needs to know of the last segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Active {
+    /// Bytes, with what is not written yet.
+    pub(crate) size: u64,
+    pub(crate) bytes_since_index: u64,
+    /// Last entry of the time index, −1 for none.
+    pub(crate) last_time_entry: i64,
+    pub(crate) largest: Largest,
+    /// Maximum timestamp of the first batch; `None` for an empty segment.
+    pub(crate) first_timestamp: Option<i64>,
+    pub(crate) created: Millis,
+    /// Aborted transactions may be in its index.
+    pub(crate) index_queued: bool,
+}
+
+impl Active {
+    pub(crate) fn empty(now: Millis) -> Self {
+        Self {
+            size: 0,
+            bytes_since_index: 0,
+            last_time_entry: -1,
+            largest: Largest::NONE,
+            first_timestamp: None,
+            created: now,
+            index_queued: false,
+        }
+    }
+}
+
+impl PartitionLog {
+    /// Which partition's log it is.
+    #[must_use]
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The topic's id, when `partition.metadata` has one.
+    #[must_use]
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.topic_id
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Changes the settings; they count from the next append on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// First offset of the log.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// Offset of the next record.
+    #[must_use]
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
+    /// Batches below are with the operating system.
+    #[must_use]
+    pub fn written_end(&self) -> Offset {
+        self.written_end
+    }
+
+    /// Batches below are on stable storage: the log's recovery point.
+    #[must_use]
+    pub fn durable_end(&self) -> Offset {
+        self.durable_end
+    }
+
+    /// Bytes of all segments, with what is not written yet.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let closed = self.segments.split_last().map_or(&[][..], |(_, closed)| closed);
+        closed.iter().map(|s| s.written()).sum::<u64>() + self.active.size
+    }
+
+    /// Bytes of batches that the tail holds in memory.
+    #[must_use]
+    pub fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    /// Number of segments.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The leader epochs.
+    #[must_use]
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// What is known of producers, and the last stable offset.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerStates {
+        &self.producers
+    }
+
+    /// The producers, for what changes nothing in the log: verification, expiry, the high
+    /// watermark's movement.
+    pub fn producers_mut(&mut self) -> &mut ProducerStates {
+        &mut self.producers
+    }
+
+    /// Why nothing more can be appended, when the log directory failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&LogError> {
+        self.failure.as_ref()
+    }
+
+    /// A new leader begins: its epoch starts at the log's end. Returns whether a commit is needed.
+    pub fn assign_epoch(&mut self, epoch: LeaderEpoch) -> bool {
+        if self.epochs.assign(epoch, self.log_end) {
+            self.queue_epochs();
+        }
+        self.queue()
+    }
+
+    fn queue_epochs(&mut self) {
+        let content = Bytes::from(self.epochs.encode_checkpoint());
+        self.pending.push(Op::Replace { name: names::LEADER_EPOCHS, content });
+    }
+
+    /// Whether the host must tell the committer now.
+    fn queue(&mut self) -> bool {
+        if self.pending.is_empty() || self.queued {
+            return false;
+        }
+        self.queued = true;
+        true
+    }
+
+    fn active_segment(&self) -> &Arc<Segment> {
+        let last = self.segments.last();
+        assert!(last.is_some(), "a log has at least one segment");
+        #[expect(clippy::expect_used, reason = "asserted in the line before")]
+        last.expect("a log has at least one segment")
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => self.dir.log_dir.check(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The committer's side of a log: it takes what is queued, and reports. Must not know what else is
+//! in a group.
+
+use ottla_protocol::Offset;
+
+use super::PartitionLog;
+use crate::commit::{CommitEvent, Op, WriteSet};
+use crate::config::FlushMode;
+use crate::error::LogError;
+
+impl PartitionLog {
+    /// Takes what is queued; `None` when it is nothing.
+    pub fn take_pending(&mut self) -> Option<WriteSet> {
+        self.queued = false;
+        if self.pending.is_empty() {
+            return None;
+        }
+        let ops = std::mem::take(&mut self.pending);
+        self.active.index_queued = false;
+        assert!(!self.in_flight, "one commit of a log at a time");
+        self.in_flight = true;
+        let mut set = WriteSet::new(&self.dir, ops, self.log_end);
+        if self.config.flush_mode == FlushMode::Os {
+            set.sync_batches = false;
+            // Closed segments are synced in any mode.
+            let sealed = set.ops.iter().any(|op| matches!(op, Op::Seal(_)));
+            set.durable_end = if sealed { self.active_segment().base } else { self.durable_end };
+        }
+        Some(set)
+    }
+
+    /// The committer's report.
+    pub fn on_commit(&mut self, event: &CommitEvent) {
+        match event {
+            CommitEvent::Written { end } => {
+                assert!(*end <= self.log_end, "only what was appended can be written");
+                self.written_end = self.written_end.max(*end);
+            }
+            CommitEvent::Durable { end } => {
+                assert!(*end <= self.written_end, "only what is written can be durable");
+                self.durable_end = self.durable_end.max(*end);
+                self.in_flight = false;
+                self.evict(self.written_end);
+            }
+            CommitEvent::Failed(error) => {
+                self.failure.get_or_insert_with(|| error.clone());
+                self.in_flight = false;
+            }
+        }
+    }
+
+    fn evict(&mut self, below: Offset) {
+        self.tail.evict(below, self.config.tail_bytes);
+    }
+
+    /// Gives back the memory of batches that are written, all of it: for a log that was idle for
+    /// a while.
+    pub fn evict_tail(&mut self) {
+        self.tail.evict(self.written_end, 0);
+    }
+
+    /// Writes and syncs what is queued, here and now: blocks. For an owner that has no committer
+    /// (the metadata log) and for stopping. No other commit may be in flight.
+    ///
+    /// # Errors
+    /// When the disk fails; then the log directory is out of service.
+    pub fn flush_now(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        assert!(!self.in_flight, "one commit of a log at a time");
+        let mut set = WriteSet::new(&self.dir, std::mem::take(&mut self.pending), self.log_end);
+        self.queued = false;
+        self.active.index_queued = false;
+        let done = set.run().and_then(|()| {
+            // With `flush.mode=os` earlier writes are not synced yet.
+            let active = self.active_segment();
+            if self.durable_end < self.log_end {
+                Ok(active.log_file()?.sync_data()?)
+            } else {
+                Ok(())
+            }
+        });
+        match done {
+            Ok(()) => {
+                self.written_end = self.log_end;
+                self.durable_end = self.log_end;
+                self.evict(self.written_end);
+                Ok(())
+            }
+            Err(error) => {
+                self.dir.log_dir.fail(&error);
+                self.failure.get_or_insert_with(|| error.clone());
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Taking away: from the front (DeleteRecords, later retention), queued; and from the end (a
+//! follower that diverged, the metadata log), which works on the files at once. Must not know why.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_protocol::{Millis, Offset};
+
+use super::{Active, PartitionLog};
+use crate::commit::{Op, remove};
+use crate::error::LogError;
+use crate::load;
+use crate::names;
+use crate::segment::Segment;
+
+impl PartitionLog {
+    /// Moves the log's start forward to `offset` (DeleteRecords). Returns whether it moved; then
+    /// the host should write the log starts checkpoint, and call
+    /// [`PartitionLog::delete_old_segments`].
+    ///
+    /// # Panics
+    /// When `offset` is beyond the log's end: the host has checked it against the high watermark.
+    pub fn advance_log_start(&mut self, offset: Offset) -> bool {
+        assert!(offset <= self.log_end, "the log cannot start after its end");
+        if offset <= self.log_start {
+            return false;
+        }
+        self.log_start = offset;
+        self.producers.on_log_start(offset);
+        if self.epochs.truncate_from_start(offset) {
+            self.queue_epochs();
+        }
+        true
+    }
+
+    /// Queues the removal of segments wholly below the log's start; readers that have them open
+    /// may go on. Returns whether a commit is needed, also for what
+    /// [`PartitionLog::advance_log_start`] queued.
+    pub fn delete_old_segments(&mut self) -> bool {
+        let ends = self.segments.iter().skip(1).map(|s| s.base);
+        let old = ends.take_while(|next| *next <= self.log_start).count();
+        if old > 0 {
+            let mut segments: Vec<_> = self.segments.iter().cloned().collect();
+            for segment in segments.drain(..old) {
+                self.pending.push(Op::Remove { segment, snapshot: true });
+            }
+            self.segments = Arc::new(segments);
+        }
+        self.queue()
+    }
+
+    /// Takes away all batches that reach `offset` or beyond; durable when it returns. Blocks: a
+    /// log that is being truncated serves nobody. No commit may be in flight.
+    ///
+    /// # Errors
+    /// When the disk fails; then the log directory is out of service.
+    pub fn truncate_to(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
+        if offset >= self.log_end {
+            return Ok(());
+        }
+        if offset <= self.log_start {
+            return self.truncate_fully_and_start_at(offset, now);
+        }
+        self.flush_now()?;
+        let done = self.cut(offset, now);
+        self.fail_on(done)
+    }
+
+    fn cut(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
+        let mut segments: Vec<_> = self.segments.iter().cloned().collect();
+        while let Some(segment) = segments.pop_if(|s| s.base >= offset) {
+            remove(&segment, true)?;
+        }
+        if let Some(last) = segments.last() {
+            if let Some(position) = self.view().locate(last, offset)? {
+                last.truncate(offset, position)?;
+                load::cut_txn_index(last, offset)?;
+            }
+        } else {
+            let first = Segment::new(&self.dir, self.log_start);
+            first.create()?;
+            segments.push(Arc::new(first));
+        }
+        self.segments = Arc::new(segments);
+        let (active, end) = load::resume(self.active_segment(), now)?;
+        self.active = active;
+        let end = end.max(self.log_start);
+        self.tail.restart(end);
+        self.epochs.truncate_from_end(end);
+        self.write_epochs()?;
+        self.set_ends(end);
+        let rules = *self.producers.rules();
+        self.producers =
+            load::producers(&self.dir, &self.segments, self.log_start, end, rules, now)?;
+        Ok(self.dir.disk().sync_dir(&self.dir.path)?)
+    }
+
+    /// Takes away everything; the next batch begins at `offset`. Durable when it returns. Blocks.
+    /// No commit may be in flight.
+    ///
+    /// # Errors
+    /// When the disk fails; then the log directory is out of service.
+    pub fn truncate_fully_and_start_at(
+        &mut self,
+        offset: Offset,
+        now: Millis,
+    ) -> Result<(), LogError> {
+        self.check()?;
+        assert!(!self.in_flight, "no commit is in flight during a truncation");
+        self.pending.clear();
+        self.queued = false;
+        let done = self.start_anew(offset, now);
+        self.fail_on(done)
+    }
+
+    fn start_anew(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
+        // From the end, so that what a crash leaves is a log and not one with a hole.
+        for segment in self.segments.iter().rev() {
+            remove(segment, true)?;
+        }
+        load::remove_snapshots(&self.dir, |_| true)?;
+        let segment = Segment::new(&self.dir, offset);
+        segment.create()?;
+        self.segments = Arc::new(vec![Arc::new(segment)]);
+        self.active = Active::empty(now);
+        self.tail.restart(offset);
+        self.epochs.clear();
+        self.write_epochs()?;
+        self.producers.clear(offset);
+        self.log_start = offset;
+        self.set_ends(offset);
+        Ok(self.dir.disk().sync_dir(&self.dir.path)?)
+    }
+
+    fn set_ends(&mut self, end: Offset) {
+        self.log_end = end;
+        self.written_end = end;
+        self.durable_end = end;
+    }
+
+    fn write_epochs(&self) -> Result<(), LogError> {
+        let content = Bytes::from(self.epochs.encode_checkpoint());
+        Ok(self.dir.disk().write_atomically(&self.dir.path.join(names::LEADER_EPOCHS), content)?)
+    }
+
+    fn fail_on(&mut self, done: Result<(), LogError>) -> Result<(), LogError> {
+        if let Err(error) = &done {
+            self.dir.log_dir.fail(error);
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+        done
+    }
+}

@@ -1,0 +1,91 @@
+//! Walking over the batches of a `.log` file, by headers alone or with their bytes. Must not know
+//! what is done with them, nor how a bad one is dealt with.
+
+use ottla_env::{DiskError, DiskFile};
+use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN};
+
+/// Why a walk ended before the end.
+#[derive(Debug)]
+pub(crate) enum ScanError {
+    Disk(DiskError),
+    /// The bytes at this position are no whole batch.
+    Bad {
+        position: u64,
+        error: BatchError,
+    },
+}
+
+impl From<DiskError> for ScanError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Walks from one position to another.
+pub(crate) struct Scan<'a> {
+    file: &'a dyn DiskFile,
+    position: u64,
+    end: u64,
+    chunk: usize,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads `chunk` bytes at a time (more for a larger batch).
+    pub(crate) fn new(file: &'a dyn DiskFile, position: u64, end: u64, chunk: usize) -> Self {
+        Self { file, position, end, chunk, buffer: Vec::new(), buffer_at: position }
+    }
+
+    /// Header and position of the next batch; `None` at the end.
+    pub(crate) fn next_header(&mut self) -> Result<Option<(BatchHeader, u64)>, ScanError> {
+        let position = self.position;
+        let left = self.end.saturating_sub(position);
+        if left == 0 {
+            return Ok(None);
+        }
+        self.fill(position, HEADER_LEN)?;
+        let available = self.from(position);
+        let bad = |error| ScanError::Bad { position, error };
+        let header = BatchHeader::parse(available).map_err(bad)?;
+        if header.size() as u64 > left {
+            return Err(bad(torn(header.size(), left)));
+        }
+        self.position += header.size() as u64;
+        Ok(Some((header, position)))
+    }
+
+    /// The next batch with its bytes, its CRC checked, and its position; `None` at the end.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<(Batch<'_>, u64)>, ScanError> {
+        let position = self.position;
+        let Some((header, _)) = self.next_header()? else { return Ok(None) };
+        self.fill(position, header.size())?;
+        let bad = |error| ScanError::Bad { position, error };
+        let batch = Batch::parse(self.from(position)).map_err(bad)?;
+        batch.verify_crc().map_err(bad)?;
+        Ok(Some((batch, position)))
+    }
+
+    /// Has at least `wanted` bytes from `position` on in the buffer, fewer at the end.
+    fn fill(&mut self, position: u64, wanted: usize) -> Result<(), DiskError> {
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        if self.from(position).len() < wanted.min(left) {
+            // Never more than the file still has.
+            self.buffer.resize(wanted.max(self.chunk).min(left), 0);
+            let n = self.file.read_at(&mut self.buffer, position)?;
+            self.buffer.truncate(n);
+            self.buffer_at = position;
+        }
+        Ok(())
+    }
+
+    /// What the buffer has from `position` on.
+    fn from(&self, position: u64) -> &[u8] {
+        let at = position.checked_sub(self.buffer_at).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.buffer.get(at..)).unwrap_or_default()
+    }
+}
+
+fn torn(needed: usize, left: u64) -> BatchError {
+    BatchError::Torn { needed, available: usize::try_from(left).unwrap_or(usize::MAX) }
+}

@@ -1,0 +1,336 @@
+//! One segment: its files, what of them is written, its indexes (on disk, and in memory what is
+//! not there yet), its largest timestamp. Shared by the log, the committer and readers; its own
+//! lock is held for moments and never over I/O. Must not know offsets' order across segments.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ottla_env::{Disk, DiskFile, OpenMode};
+use ottla_protocol::Offset;
+use parking_lot::Mutex;
+
+use crate::error::LogError;
+use crate::index::{self, Entry, OffsetEntry, TimeEntry};
+use crate::log_dir::LogDir;
+use crate::names;
+use crate::open_files::FileSlot;
+
+/// A partition's directory.
+#[derive(Debug)]
+pub(crate) struct PartitionDir {
+    pub(crate) log_dir: Arc<LogDir>,
+    pub(crate) path: PathBuf,
+    /// The partition is no longer wanted: its files may vanish, and that is no failure.
+    pub(crate) retired: AtomicBool,
+}
+
+impl PartitionDir {
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        self.log_dir.disk()
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+}
+
+/// The largest timestamp of a segment and the last offset of the first batch that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Largest {
+    pub(crate) timestamp: i64,
+    pub(crate) offset: Offset,
+}
+
+impl Largest {
+    pub(crate) const NONE: Self = Self { timestamp: -1, offset: Offset::NONE };
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    pub(crate) dir: Arc<PartitionDir>,
+    log: Arc<FileSlot>,
+    offset_index: Arc<FileSlot>,
+    time_index: Arc<FileSlot>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes of the `.log` that hold whole batches and may be read.
+    written: u64,
+    /// Entries in the index files.
+    offsets_on_disk: u32,
+    times_on_disk: u32,
+    /// Entries that follow those.
+    offsets: Vec<OffsetEntry>,
+    times: Vec<TimeEntry>,
+    /// Of a closed segment, once it was needed.
+    largest: Option<Largest>,
+    hints: [Hint; 4],
+    next_hint: usize,
+}
+
+/// A reader went up to here; it will ask for this offset next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hint {
+    offset: i64,
+    position: u32,
+}
+
+/// Index entries to be written.
+pub(crate) struct IndexWrites {
+    pub(crate) offsets_at: u32,
+    pub(crate) offsets: Vec<OffsetEntry>,
+    pub(crate) times_at: u32,
+    pub(crate) times: Vec<TimeEntry>,
+}
+
+/// What a segment's files hold, as found or rebuilt at start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) written: u64,
+    pub(crate) offsets: u32,
+    pub(crate) times: u32,
+    pub(crate) largest: Option<Largest>,
+}
+
+impl Segment {
+    pub(crate) fn new(dir: &Arc<PartitionDir>, base: Offset) -> Self {
+        Self {
+            base,
+            dir: Arc::clone(dir),
+            log: Arc::default(),
+            offset_index: Arc::default(),
+            time_index: Arc::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn path(&self, suffix: &str) -> PathBuf {
+        self.dir.path.join(names::file(self.base, suffix))
+    }
+
+    /// Creates the files, empty.
+    pub(crate) fn create(&self) -> Result<(), LogError> {
+        for suffix in [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX] {
+            self.dir.disk().open(&self.path(suffix), OpenMode::CreateEmpty)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log_file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.open(&self.log, names::LOG)
+    }
+
+    pub(crate) fn offset_index_file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.open(&self.offset_index, names::OFFSET_INDEX)
+    }
+
+    pub(crate) fn time_index_file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.open(&self.time_index, names::TIME_INDEX)
+    }
+
+    fn open(&self, slot: &Arc<FileSlot>, suffix: &str) -> Result<Arc<dyn DiskFile>, LogError> {
+        Ok(slot.get(&self.dir.log_dir.open_files, || self.path(suffix), OpenMode::Write)?)
+    }
+
+    /// Closes the files, as far as nobody uses them at the moment.
+    pub(crate) fn close_files(&self) {
+        self.log.close();
+        self.offset_index.close();
+        self.time_index.close();
+    }
+
+    /// Sets what the files hold, at start.
+    pub(crate) fn set_found(&self, found: &Found) {
+        let mut state = self.state.lock();
+        state.written = found.written;
+        state.offsets_on_disk = found.offsets;
+        state.times_on_disk = found.times;
+        state.largest = found.largest;
+        state.offsets.clear();
+        state.times.clear();
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.state.lock().written
+    }
+
+    /// Bytes up to `end` are in the file.
+    pub(crate) fn on_written(&self, end: u64) {
+        let mut state = self.state.lock();
+        assert!(end >= state.written, "a segment is written from front to back");
+        state.written = end;
+    }
+
+    /// Adds index entries; returns how many wait to be written to the files.
+    pub(crate) fn push_entries(
+        &self,
+        offset: Option<OffsetEntry>,
+        time: Option<TimeEntry>,
+    ) -> usize {
+        let mut state = self.state.lock();
+        state.offsets.extend(offset);
+        state.times.extend(time);
+        state.offsets.len().max(state.times.len())
+    }
+
+    pub(crate) fn set_largest(&self, largest: Largest) {
+        self.state.lock().largest = Some(largest);
+    }
+
+    /// Copies the entries that wait to be written.
+    pub(crate) fn index_writes(&self) -> IndexWrites {
+        let state = self.state.lock();
+        IndexWrites {
+            offsets_at: state.offsets_on_disk,
+            offsets: state.offsets.clone(),
+            times_at: state.times_on_disk,
+            times: state.times.clone(),
+        }
+    }
+
+    /// They are in the files.
+    pub(crate) fn on_index_written(&self, writes: &IndexWrites) {
+        let mut state = self.state.lock();
+        state.offsets_on_disk += u32::try_from(writes.offsets.len()).unwrap_or(0);
+        state.times_on_disk += u32::try_from(writes.times.len()).unwrap_or(0);
+        state.offsets.drain(..writes.offsets.len());
+        state.times.drain(..writes.times.len());
+        state.offsets.shrink_to(64);
+        state.times.shrink_to(64);
+    }
+
+    /// Entries in the files: what their lengths must be.
+    pub(crate) fn entries_on_disk(&self) -> (u32, u32) {
+        let state = self.state.lock();
+        (state.offsets_on_disk, state.times_on_disk)
+    }
+
+    /// All entries, on disk and not yet.
+    pub(crate) fn entries(&self) -> (u32, u32) {
+        let state = self.state.lock();
+        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        (
+            state.offsets_on_disk + len(state.offsets.len()),
+            state.times_on_disk + len(state.times.len()),
+        )
+    }
+
+    /// `offset` less the base, as the indexes hold it.
+    pub(crate) fn relative(&self, offset: Offset) -> Option<u32> {
+        u32::try_from(offset.0.checked_sub(self.base.0)?).ok().filter(|r| i32::try_from(*r).is_ok())
+    }
+
+    /// A position from which walking forward finds the first batch that ends at or after `offset`.
+    pub(crate) fn position_before(&self, offset: Offset) -> Result<u64, LogError> {
+        let target = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
+        let on_disk = {
+            let state = self.state.lock();
+            let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
+            let in_memory = state.offsets.iter().rev().find(|e| e.relative <= target);
+            if let Some(position) = hint.map(|h| h.position).or(in_memory.map(|e| e.position)) {
+                return Ok(u64::from(position));
+            }
+            state.offsets_on_disk
+        };
+        if on_disk == 0 {
+            return Ok(0);
+        }
+        let file = self.offset_index_file()?;
+        let (_, found) = index::search::<OffsetEntry>(&*file, on_disk, |e| e.relative <= target)?;
+        Ok(found.map_or(0, |e| u64::from(e.position)))
+    }
+
+    /// Notes that the batch at `position` is the first that ends at or after `offset`.
+    pub(crate) fn remember(&self, offset: Offset, position: u64) {
+        let Ok(position) = u32::try_from(position) else { return };
+        let mut state = self.state.lock();
+        let at = state.next_hint % state.hints.len();
+        if let Some(hint) = state.hints.get_mut(at) {
+            *hint = Hint { offset: offset.0, position };
+        }
+        state.next_hint = at + 1;
+    }
+
+    /// The last entry of the time index with a timestamp of at most `timestamp`.
+    pub(crate) fn time_floor(&self, timestamp: i64) -> Result<Option<TimeEntry>, LogError> {
+        let on_disk = {
+            let state = self.state.lock();
+            if let Some(entry) = state.times.iter().rev().find(|e| e.timestamp <= timestamp) {
+                return Ok(Some(*entry));
+            }
+            state.times_on_disk
+        };
+        if on_disk == 0 {
+            return Ok(None);
+        }
+        let file = self.time_index_file()?;
+        Ok(index::search::<TimeEntry>(&*file, on_disk, |e| e.timestamp <= timestamp)?.1)
+    }
+
+    /// The largest timestamp, for a closed segment: the last entry of its time index.
+    pub(crate) fn largest(&self) -> Result<Largest, LogError> {
+        let (known, last, on_disk) = {
+            let state = self.state.lock();
+            (state.largest, state.times.last().copied(), state.times_on_disk)
+        };
+        if let Some(largest) = known {
+            return Ok(largest);
+        }
+        let last = match last {
+            Some(entry) => Some(entry),
+            None if on_disk == 0 => None,
+            None => index::read::<TimeEntry>(&*self.time_index_file()?, on_disk - 1, 1)?.pop(),
+        };
+        let largest = last.map_or(Largest::NONE, |e| Largest {
+            timestamp: e.timestamp,
+            offset: self.base.plus(i64::from(e.relative)),
+        });
+        self.set_largest(largest);
+        Ok(largest)
+    }
+
+    /// Cuts the segment to the batches below `offset`, the first of the others being at
+    /// `position`: first what is known of it, then its files, which are synced.
+    pub(crate) fn truncate(&self, offset: Offset, position: u64) -> Result<(), LogError> {
+        let keep = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
+        let (offsets, times) = self.entries_on_disk();
+        let offsets = match offsets {
+            0 => 0,
+            n => {
+                index::search::<OffsetEntry>(&*self.offset_index_file()?, n, |e| e.relative < keep)?
+                    .0
+            }
+        };
+        let times = match times {
+            0 => 0,
+            n => index::search::<TimeEntry>(&*self.time_index_file()?, n, |e| e.relative < keep)?.0,
+        };
+        let mut state = self.state.lock();
+        state.written = state.written.min(position);
+        state.offsets_on_disk = offsets;
+        state.times_on_disk = times;
+        state.offsets.retain(|e| e.relative < keep);
+        state.times.retain(|e| e.relative < keep);
+        state.largest = None;
+        state.hints = Default::default();
+        drop(state);
+        self.cut_files(position)
+    }
+
+    fn cut_files(&self, position: u64) -> Result<(), LogError> {
+        let (offsets, times) = self.entries_on_disk();
+        for (file, len) in [
+            (self.log_file()?, position),
+            (self.offset_index_file()?, u64::from(offsets) * OffsetEntry::BYTES as u64),
+            (self.time_index_file()?, u64::from(times) * TimeEntry::BYTES as u64),
+        ] {
+            file.set_len(len)?;
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+}

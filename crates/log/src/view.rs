@@ -1,0 +1,325 @@
+//! A look at the log's files as they are at one moment, for readers of what is no longer in
+//! memory. Holds no lock of the log; reads files, so it is not used under one. Must not know
+//! what readers may see: they say how far.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_env::DiskFile;
+use ottla_protocol::{LeaderEpoch, Offset};
+use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
+
+use crate::error::{LogError, ReadError};
+use crate::names;
+use crate::read::{Fetched, ReadRequest, TimestampOffset, timestamps};
+use crate::scan::{Scan, ScanError};
+use crate::segment::{Largest, PartitionDir, Segment};
+use crate::txn_index::{self, AbortedTransaction};
+
+/// Bytes read beyond what was asked for, so that one read is enough although the index only
+/// knows a batch some `index.interval.bytes` before the wanted one.
+const SLACK: usize = 8192;
+/// Bytes read at a time while walking over headers.
+const WALK: usize = 16 * 1024;
+
+/// The segments of a log at one moment, without what is not written yet.
+#[derive(Clone, Debug)]
+pub struct LogView {
+    pub(crate) dir: Arc<PartitionDir>,
+    pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    /// Of the last segment, with what is not written yet.
+    pub(crate) active_largest: Largest,
+    pub(crate) max_decompressed_bytes: usize,
+}
+
+/// Where a walk found the wanted batch.
+struct Start {
+    buffer: Vec<u8>,
+    /// Place in the buffer, and in the file.
+    at: usize,
+    position: u64,
+}
+
+impl LogView {
+    /// Whole batches from the one that holds `request.from` on, out of one segment. Their CRCs
+    /// are checked: damaged data is never given out. Empty when the offset is not written yet.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`], also when the segment was removed meanwhile; failures of the
+    /// disk; [`LogError::Corrupt`].
+    pub fn read(&self, request: &ReadRequest) -> Result<Fetched, ReadError> {
+        let out_of_range = || ReadError::OutOfRange {
+            offset: request.from,
+            log_start: self.log_start,
+            log_end: self.log_end,
+        };
+        if request.from < self.log_start || request.from > self.log_end {
+            return Err(out_of_range());
+        }
+        let first = self.segments.partition_point(|s| s.base <= request.from).saturating_sub(1);
+        for segment in self.segments.iter().skip(first) {
+            if segment.base >= request.up_to {
+                break;
+            }
+            match self.read_segment(segment, request) {
+                Ok(Some(fetched)) => return Ok(fetched),
+                // Compaction can leave a segment without batches behind an offset.
+                Ok(None) => {}
+                Err(e) if e.is_not_found() => return Err(out_of_range()),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(Fetched::empty(request.from))
+    }
+
+    /// `None`: the segment has no batch that ends at or after the wanted offset.
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        request: &ReadRequest,
+    ) -> Result<Option<Fetched>, LogError> {
+        let written = segment.written();
+        let file = segment.log_file()?;
+        let from = segment.position_before(request.from)?;
+        let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
+        let Some(mut start) = find(&*file, from, written, request.from, want)? else {
+            return Ok(None);
+        };
+        let rest = start.buffer.get(start.at..).unwrap_or_default();
+        let first = BatchHeader::parse(rest).map_err(|e| damaged(&*file, start.position, &e))?;
+        let size = first.size();
+        if size > request.max_bytes && !request.at_least_one {
+            return Ok(Some(Fetched::empty(request.from)));
+        }
+        if rest.len() < size {
+            // The walk ended near the buffer's end, or the batch is larger than what was asked for.
+            let want = request.max_bytes.max(size);
+            start = Start {
+                buffer: read(&*file, start.position, written, want)?,
+                at: 0,
+                position: start.position,
+            };
+        }
+        let whole = |at: usize| start.buffer.get(at..).unwrap_or_default();
+        let mut end = start.at;
+        let mut next_offset = request.from;
+        while let Ok(batch) = Batch::parse(whole(end)) {
+            let header = batch.header();
+            let taken = end - start.at;
+            let fits =
+                taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
+            if !fits || header.last_offset() >= request.up_to {
+                break;
+            }
+            let position = start.position + taken as u64;
+            batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
+            next_offset = header.next_offset();
+            end += batch.size();
+        }
+        let mut fetched = Fetched::empty(request.from);
+        if end > start.at {
+            segment.remember(next_offset, start.position + (end - start.at) as u64);
+            fetched.push(Bytes::from(start.buffer).slice(start.at..end), next_offset);
+        }
+        Ok(Some(fetched))
+    }
+
+    /// Looks up a timestamp: the first record at or after it, [`timestamps::MAX`], or `None` when
+    /// there is no such record. Special timestamps that need no file are answered by
+    /// [`crate::PartitionLog::list_offset`].
+    ///
+    /// # Errors
+    /// Failures of the disk, [`LogError::Corrupt`].
+    pub fn list_offset(&self, timestamp: i64) -> Result<Option<TimestampOffset>, LogError> {
+        if timestamp == timestamps::MAX {
+            return self.max_timestamp();
+        }
+        for segment in self.segments.iter() {
+            let largest = self.largest(segment)?;
+            if largest.timestamp >= timestamp {
+                let floor = segment.time_floor(timestamp)?;
+                let floor =
+                    floor.map_or(segment.base, |e| segment.base.plus(i64::from(e.relative)));
+                let from = segment.position_before(floor.max(self.log_start))?;
+                return self.first_record(
+                    segment,
+                    from,
+                    |header| {
+                        header.max_timestamp.0 >= timestamp
+                            && header.last_offset() >= self.log_start
+                    },
+                    timestamp,
+                );
+            }
+        }
+        Ok(None)
+    }
+
+    fn largest(&self, segment: &Segment) -> Result<Largest, LogError> {
+        let is_active = self.segments.last().is_some_and(|s| s.base == segment.base);
+        if is_active { Ok(self.active_largest) } else { segment.largest() }
+    }
+
+    fn max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
+        let mut found: Option<(&Arc<Segment>, Largest)> = None;
+        for segment in self.segments.iter() {
+            let largest = self.largest(segment)?;
+            if found.is_none_or(|(_, best)| largest.timestamp > best.timestamp) {
+                found = Some((segment, largest));
+            }
+        }
+        let Some((segment, largest)) = found.filter(|(_, l)| l.timestamp >= 0) else {
+            return Ok(None);
+        };
+        let from = segment.position_before(largest.offset)?;
+        self.first_record(
+            segment,
+            from,
+            |h| h.max_timestamp.0 == largest.timestamp,
+            largest.timestamp,
+        )
+    }
+
+    /// The first record at or after `timestamp` (and the log's start) in the first batches that
+    /// `wanted` lets pass.
+    fn first_record(
+        &self,
+        segment: &Segment,
+        from: u64,
+        wanted: impl Fn(&BatchHeader) -> bool,
+        timestamp: i64,
+    ) -> Result<Option<TimestampOffset>, LogError> {
+        let file = segment.log_file()?;
+        let written = segment.written();
+        let mut scan = Scan::new(&*file, from, written, WALK);
+        let mut scratch = Scratch::new();
+        loop {
+            let (header, position) = match scan.next_header() {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(failed(&*file, error)),
+            };
+            if !wanted(&header) {
+                continue;
+            }
+            let bytes = read(&*file, position, written, header.size())?;
+            let bad = |e: BatchError| damaged(&*file, position, &e);
+            let batch = Batch::parse(&bytes).map_err(bad)?;
+            batch.verify_crc().map_err(bad)?;
+            for record in batch.records(&mut scratch, self.max_decompressed_bytes).map_err(bad)? {
+                let record = record.map_err(bad)?;
+                if record.timestamp.0 >= timestamp && record.offset >= self.log_start {
+                    let epoch = header.partition_leader_epoch;
+                    return Ok(Some(TimestampOffset {
+                        timestamp: record.timestamp.0,
+                        offset: record.offset,
+                        leader_epoch: (epoch >= LeaderEpoch(0)).then_some(epoch),
+                    }));
+                }
+            }
+        }
+    }
+
+    /// The aborted transactions that a reader of committed data, who got the batches of
+    /// `from..up_to`, needs to know: ended at or after `from`, begun below `up_to`.
+    ///
+    /// # Errors
+    /// Failures of the disk, [`LogError::Corrupt`].
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        up_to: Offset,
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
+        let mut found = Vec::new();
+        let first = self.segments.partition_point(|s| s.base <= from).saturating_sub(1);
+        for segment in self.segments.iter().skip(first) {
+            let path = segment.path(names::TXN_INDEX);
+            let bytes = match self.dir.disk().read(&path) {
+                Ok(bytes) => bytes,
+                Err(e) if e.is_not_found() => continue,
+                Err(e) => return Err(e.into()),
+            };
+            // The last entry may be in the middle of being written.
+            let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
+            let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default())
+                .ok_or_else(|| LogError::corrupt(&path, "its entries are out of order"))?;
+            for entry in entries {
+                if entry.last_offset >= from && entry.first_offset < up_to {
+                    found.push(entry);
+                }
+                if entry.last_stable_offset >= up_to {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// First offset of the log.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// Where the first batch that ends at or after `offset` begins, in the segment that has it.
+    pub(crate) fn locate(
+        &self,
+        segment: &Segment,
+        offset: Offset,
+    ) -> Result<Option<u64>, LogError> {
+        let written = segment.written();
+        let file = segment.log_file()?;
+        let from = segment.position_before(offset)?;
+        Ok(find(&*file, from, written, offset, WALK)?.map(|start| start.position))
+    }
+}
+
+/// Walks from `position` to the first batch that ends at or after `offset`.
+fn find(
+    file: &dyn DiskFile,
+    mut position: u64,
+    end: u64,
+    offset: Offset,
+    want: usize,
+) -> Result<Option<Start>, LogError> {
+    while position < end {
+        let buffer = read(file, position, end, want)?;
+        let mut at = 0;
+        while let Some(rest) = buffer.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
+            let header =
+                BatchHeader::parse(rest).map_err(|e| damaged(file, position + at as u64, &e))?;
+            if header.last_offset() >= offset {
+                return Ok(Some(Start { at, position: position + at as u64, buffer }));
+            }
+            at = at.saturating_add(header.size());
+        }
+        if at == 0 {
+            let error = BatchError::Torn { needed: HEADER_LEN, available: buffer.len() };
+            return Err(damaged(file, position, &error));
+        }
+        position += at as u64;
+    }
+    Ok(None)
+}
+
+/// At most `want` bytes from `position`, never beyond `end`.
+fn read(file: &dyn DiskFile, position: u64, end: u64, want: usize) -> Result<Vec<u8>, LogError> {
+    let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; want.min(left)];
+    let n = file.read_at(&mut buffer, position)?;
+    buffer.truncate(n);
+    Ok(buffer)
+}
+
+fn damaged(file: &dyn DiskFile, position: u64, error: &BatchError) -> LogError {
+    LogError::corrupt(file.path(), format!("at byte {position}, {error}"))
+}
+
+fn failed(file: &dyn DiskFile, error: ScanError) -> LogError {
+    match error {
+        ScanError::Disk(error) => error.into(),
+        ScanError::Bad { position, error } => damaged(file, position, &error),
+    }
+}
