@@ -8,7 +8,7 @@ mod effective;
 mod group;
 mod table;
 mod topic;
-mod validate;
+pub(crate) mod validate;
 mod value;
 
 pub use definition::{
