@@ -74,21 +74,25 @@ fn second_member_rebalances() {
         #3 join MEMBER_ID_REQUIRED @3
         > beat g @1 gen=1
         #4 beat NONE
-        > join g id=@4
-        #5 join UNKNOWN_MEMBER_ID @4 protocol=null
+        > join g id=@3
         > beat g @1 gen=1
-        #6 beat NONE
+        #6 beat REBALANCE_IN_PROGRESS
         > join g id=@1
-        > sync g @4 gen=2
-        #8 sync UNKNOWN_MEMBER_ID
-        > sync g @1 gen=2 @1=x1 @4=x2
-        #9 sync ILLEGAL_GENERATION
-        > beat g @4 gen=2
-        #10 beat UNKNOWN_MEMBER_ID
+        #7 join @1 gen=2 consumer/range leader=@1 @1 @3
+        #5 join @3 gen=2 consumer/range leader=@1
+        > sync g @3 gen=2
+        > sync g @1 gen=2 @1=x1 @3=x2
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=x1 @3=x2
+        #9 sync NONE x1
+        #8 sync NONE x2
+        > beat g @3 gen=2
+        #10 beat NONE
         > beat g @1 gen=2
-        #11 beat ILLEGAL_GENERATION
+        #11 beat NONE
+        > beat g @1 gen=1
+        #12 beat ILLEGAL_GENERATION
         > describe g
-        #12 describe g PreparingRebalance consumer/- NONE @1=x
+        #13 describe g Stable consumer/range NONE @1=x1 @3=x2
         ",
     );
 }
@@ -128,20 +132,20 @@ fn refusals() {
         #14 sync INVALID_GROUP_ID
         > sync h nobody gen=1
         #15 sync UNKNOWN_MEMBER_ID
-        > sync g @10 gen=0
-        #16 sync UNKNOWN_MEMBER_ID
-        > sync g @10 gen=1 protocol=other
-        #17 sync UNKNOWN_MEMBER_ID
-        > sync g @10 gen=1 type=other
-        #18 sync UNKNOWN_MEMBER_ID
+        > sync g @9 gen=0
+        #16 sync ILLEGAL_GENERATION
+        > sync g @9 gen=1 protocol=other
+        #17 sync INCONSISTENT_GROUP_PROTOCOL
+        > sync g @9 gen=1 type=other
+        #18 sync INCONSISTENT_GROUP_PROTOCOL
         > beat g nobody gen=1
         #19 beat UNKNOWN_MEMBER_ID
         > beat - nobody gen=1
         #20 beat INVALID_GROUP_ID
         > beat h nobody gen=1
         #21 beat UNKNOWN_MEMBER_ID
-        > beat g @10 gen=0
-        #22 beat UNKNOWN_MEMBER_ID
+        > beat g @9 gen=0
+        #22 beat ILLEGAL_GENERATION
         > leave g nobody
         #23 leave NONE nobody=UNKNOWN_MEMBER_ID
         > leave - nobody
@@ -152,6 +156,9 @@ fn refusals() {
         #26 leave UNKNOWN_MEMBER_ID
         > leave g v=2 nobody
         #27 leave UNKNOWN_MEMBER_ID
+        > leave g v=2 @9
+        log group g gen=2 type=consumer protocol=null leader=null since=0
+        #28 leave NONE
         ",
     );
 }

@@ -128,25 +128,34 @@ fn members_who_do_not_rejoin_are_out() {
         #5 sync NONE b
         > at 5000
         > join g v=3 rebalance=20000
-        > at 14000
-        10000 #6 join @6 gen=3 consumer/range leader=@6 @6
         > beat g @1 gen=2
-        #7 beat UNKNOWN_MEMBER_ID
+        #7 beat REBALANCE_IN_PROGRESS
+        > at 9000
         > beat g @2 gen=2
-        #8 beat UNKNOWN_MEMBER_ID
-        > join g id=@2
-        #9 join UNKNOWN_MEMBER_ID @2 protocol=null
-        > at 22000
-        20000 log group g gen=4 type=consumer protocol=null leader=null since=20000
+        #8 beat REBALANCE_IN_PROGRESS
+        > join g id=@2 rebalance=20000
+        > at 14000
         > beat g @1 gen=2
-        #10 beat UNKNOWN_MEMBER_ID
-        > at 36000
-        > sync g @2 gen=3 @2=x @8=y
-        #11 sync UNKNOWN_MEMBER_ID
-        > sync g @8 gen=3
-        #12 sync UNKNOWN_MEMBER_ID
+        #10 beat REBALANCE_IN_PROGRESS
+        > at 23000
+        > beat g @1 gen=2
+        #11 beat REBALANCE_IN_PROGRESS
+        > at 32000
+        > beat g @1 gen=2
+        #12 beat REBALANCE_IN_PROGRESS
+        > at 34999
+        > at 35000
+        35000 #9 join @2 gen=3 consumer/range leader=@2 @2 @6
+        35000 #6 join @6 gen=3 consumer/range leader=@2
+        > beat g @1 gen=2
+        #13 beat UNKNOWN_MEMBER_ID
+        > sync g @2 gen=3 @2=x @6=y
+        log group g gen=3 type=consumer protocol=range leader=@2 since=35000 @2=x @6=y
+        #14 sync NONE x
+        > sync g @6 gen=3
+        #15 sync NONE y
         > describe g
-        #13 describe g Empty consumer/- NONE
+        #16 describe g Stable consumer/range NONE @2=x @6=y
         ",
     );
 }

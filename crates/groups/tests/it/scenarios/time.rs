@@ -60,17 +60,18 @@ fn waiting_keeps_a_session_but_not_a_new_members() {
         > beat g @1 gen=1
         #4 beat REBALANCE_IN_PROGRESS
         > at 18000
-        > beat g @1 gen=1
-        #5 beat REBALANCE_IN_PROGRESS
-        > join g v=3 id=@2 rebalance=400000
-        #6 join UNKNOWN_MEMBER_ID @2
-        > join g v=3 id=@1 rebalance=400000
-        #7 join @1 gen=2 consumer/range leader=@1 @1 @3
+        > join g id=@1 rebalance=400000
+        #5 join @1 gen=2 consumer/range leader=@1 @1 @3
         #3 join @3 gen=2 consumer/range leader=@1
-        > sync g @2 gen=2
-        #8 sync UNKNOWN_MEMBER_ID
-        > at 30000
-        28000 log group g gen=3 type=consumer protocol=null leader=null since=28000
+        > at 20000
+        > sync g @3 gen=2
+        > at 100000
+        28000 #6 sync REBALANCE_IN_PROGRESS
+        38000 log group g gen=3 type=consumer protocol=null leader=null since=38000
+        > beat g @3 gen=2
+        #7 beat UNKNOWN_MEMBER_ID
+        > describe g
+        #8 describe g Empty consumer/- NONE
         ",
     );
 }
