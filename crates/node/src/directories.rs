@@ -4,21 +4,15 @@
 
 use crate::config::{Config, ListenerRole};
 use crate::error::{ConfigError, NodeError};
+use crate::failure::{of_disk, of_log};
+use crate::world::World;
 use ottla_controller::{
     Contents, Endpoint, FeatureChoice, FormatError, FormatOptions, MetaProperties, Voters,
 };
-use ottla_env::{Disk, DiskError, DiskErrorKind, DiskLock, Rng};
+use ottla_log::{LogDir, LogDirLimits};
 use ottla_protocol::{Millis, NodeId, Uuid};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The world a node runs in.
-#[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) rng: Arc<dyn Rng>,
-    pub(crate) clock: Arc<dyn ottla_env::Clock>,
-}
 
 /// What `format` was asked for beyond the settings.
 #[derive(Clone, Debug, Default)]
@@ -52,122 +46,235 @@ pub struct Formatted {
     pub already: bool,
 }
 
-/// Directories that are locked for this process and whose content is known.
-pub(crate) struct Directories {
-    found: Vec<(PathBuf, Contents)>,
-    /// Held as long as the directories are used.
-    pub(crate) locks: Vec<Box<dyn DiskLock>>,
-}
-
-/// Formats what is empty for the settings' node, and takes what is formatted.
-pub(crate) fn prepare(
-    world: &World,
-    config: &Config,
-) -> Result<(Vec<(PathBuf, MetaProperties)>, Vec<Box<dyn DiskLock>>), NodeError> {
-    let directories = Directories::lock(world, config)?;
-    let request = FormatRequest { ignore_formatted: true, ..FormatRequest::default() };
-    let formatted = directories.format(world, config, &request)?;
-    Ok((formatted.into_iter().map(|(path, meta, _)| (path, meta)).collect(), directories.locks))
+/// A directory of this node, locked for this process.
+pub(crate) struct Directory {
+    pub(crate) log_dir: Arc<LogDir>,
+    pub(crate) meta: MetaProperties,
+    /// Formatted before this process looked at it.
+    already: bool,
 }
 
 /// Formats data directories as the settings and the request say.
+///
+/// # Errors
+/// Every [`NodeError`] that concerns settings or directories.
 pub fn format(config: &Config, request: &FormatRequest) -> Result<Vec<Formatted>, NodeError> {
-    let world = World::real();
-    let directories = Directories::lock(&world, config)?;
-    let formatted = directories.format(&world, config, request)?;
-    let show = |(path, meta, already): (PathBuf, MetaProperties, bool)| Formatted {
-        path,
-        node_id: meta.node_id.0,
-        cluster_id: meta.cluster_id,
-        directory_id: meta.directory_id.to_string(),
-        already,
+    let show = |directory: Directory| Formatted {
+        path: directory.log_dir.path().to_owned(),
+        node_id: directory.meta.node_id.get(),
+        cluster_id: directory.meta.cluster_id,
+        directory_id: directory.meta.directory_id.to_string(),
+        already: directory.already,
     };
-    Ok(formatted.into_iter().map(show).collect())
+    Ok(prepare(&World::real(), config, request)?.into_iter().map(show).collect())
 }
 
-impl World {
-    /// The operating system.
-    pub(crate) fn real() -> Self {
-        Self {
-            disk: Arc::new(ottla_env_os::OsDisk),
-            rng: Arc::new(ottla_env_os::OsRng),
-            clock: Arc::new(ottla_env_os::OsClock::new()),
-        }
+/// Takes what is formatted, and formats what is empty, for the settings' node.
+pub(crate) fn prepare(
+    world: &World,
+    config: &Config,
+    request: &FormatRequest,
+) -> Result<Vec<Directory>, NodeError> {
+    let found = config
+        .log_dirs
+        .iter()
+        .map(|path| look(world, path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let known = agreed(&found, config, request)?;
+    let empty: Vec<PathBuf> = found
+        .iter()
+        .filter(|(_, meta)| meta.is_none())
+        .map(|(log_dir, _)| log_dir.path().to_owned())
+        .collect();
+    if known.is_some() && empty.contains(&config.metadata_log_dir) {
+        return Err(NodeError::Damaged {
+            path: config.metadata_log_dir.clone(),
+            what: "it is to hold the metadata and is empty, though other directories are formatted"
+                .to_owned(),
+        });
+    }
+    if !empty.is_empty() {
+        write(world, config, request, known, empty)?;
+    }
+    found
+        .into_iter()
+        .map(|(log_dir, meta)| {
+            let already = meta.is_some();
+            let meta = match meta {
+                Some(meta) => meta,
+                None => inspect(world, log_dir.path())?.ok_or_else(|| NodeError::Damaged {
+                    path: log_dir.path().to_owned(),
+                    what: "it was formatted a moment ago and is empty".to_owned(),
+                })?,
+            };
+            Ok(Directory { log_dir, meta, already })
+        })
+        .collect()
+}
+
+/// Creates the directory if it is missing, takes its lock, and looks inside.
+fn look(
+    world: &World,
+    path: &Path,
+) -> Result<(Arc<LogDir>, Option<MetaProperties>), NodeError> {
+    let log_dir = LogDir::open(Arc::clone(&world.disk), path, LogDirLimits::default())
+        .map_err(|error| of_log(path, error))?;
+    let meta = inspect(world, path)?;
+    if meta.is_some() {
+        // Kafka does not start beside a folder that is no partition's; neither does Ottla.
+        log_dir.list().map_err(|error| of_log(path, error))?;
+    }
+    Ok((log_dir, meta))
+}
+
+fn inspect(world: &World, path: &Path) -> Result<Option<MetaProperties>, NodeError> {
+    match ottla_controller::inspect(&*world.disk, path).map_err(|error| of_disk(path, error))? {
+        Contents::Empty => Ok(None),
+        Contents::Formatted(meta) => Ok(Some(meta)),
+        Contents::Foreign(found) => Err(NodeError::Foreign { path: path.to_owned(), found }),
+        Contents::Damaged(what) => Err(NodeError::Damaged { path: path.to_owned(), what }),
     }
 }
 
-impl Directories {
-    /// Creates what is missing, takes the locks, looks inside. Nothing else is changed.
-    fn lock(world: &World, config: &Config) -> Result<Self, NodeError> {
-        let mut found = Vec::new();
-        let mut locks = Vec::new();
-        for path in &config.log_dirs {
-            world.disk.create_dir(path).map_err(|error| from_disk(path, error))?;
-            let lock = world.disk.lock(&path.join(".lock")).map_err(|error| from_disk(path, error))?;
-            locks.push(lock);
-            let contents = ottla_controller::inspect(&*world.disk, path)
-                .map_err(|error| from_format(path, error))?;
-            match contents {
-                Contents::Foreign(found) => {
-                    return Err(NodeError::Foreign { path: path.clone(), found });
-                }
-                Contents::Damaged(what) => {
-                    return Err(NodeError::Damaged { path: path.clone(), what });
-                }
-                Contents::Empty | Contents::Formatted(_) => found.push((path.clone(), contents)),
-            }
-        }
-        Ok(Self { found, locks })
-    }
-
-    /// Formats what is empty. True in the result means formatted before.
-    fn format(
-        &self,
-        world: &World,
-        config: &Config,
-        request: &FormatRequest,
-    ) -> Result<Vec<(PathBuf, MetaProperties, bool)>, NodeError> {
-        let known = self.agreed(config, request)?;
-        let empty: Vec<&Path> = self
-            .found
-            .iter()
-            .filter(|(_, contents)| matches!(contents, Contents::Empty))
-            .map(|(path, _)| path.as_path())
-            .collect();
-        if let Some((first, _)) = known
-            && empty.contains(&config.metadata_log_dir.as_path())
-        {
-            return Err(NodeError::Damaged {
-                path: config.metadata_log_dir.clone(),
-                what: format!(
-                    "it is to hold the metadata and is empty, though {} is formatted",
-                    first.display()
-                ),
+/// What formatted directories say of the node and the cluster, if they agree with each other,
+/// with the settings and with the request.
+fn agreed<'a>(
+    found: &'a [(Arc<LogDir>, Option<MetaProperties>)],
+    config: &Config,
+    request: &FormatRequest,
+) -> Result<Option<&'a MetaProperties>, NodeError> {
+    let mut known: Option<(&Path, &MetaProperties)> = None;
+    for (log_dir, meta) in found {
+        let (path, Some(meta)) = (log_dir.path(), meta) else { continue };
+        if !request.ignore_formatted {
+            return Err(NodeError::AlreadyFormatted {
+                path: path.to_owned(),
+                node: meta.node_id.get(),
+                cluster: meta.cluster_id.clone(),
             });
         }
-        let node_id = known.map(|(_, meta)| meta.node_id).or(config.node_id.map(NodeId));
-        let options = FormatOptions {
-            cluster_id: known.map(|(_, meta)| meta.cluster_id.clone()).or(request.cluster_id.clone()),
-            node_id: node_id.unwrap_or(NodeId(1)),
-            directory_id: request.directory_id.as_deref().map(directory_id).transpose()?,
-            features: FeatureChoice {
-                release: request.release_version.clone(),
-                levels: request.features.clone(),
-            },
-            voters: voters(config, request)?,
-        };
-        let now = Millis(world.clock.wall_ms());
-        let written =
-            ottla_controller::format(&world.disk, &*world.rng, now, &empty, &config.metadata_log_dir, &options)
-                .map_err(|error| from_format(&config.metadata_log_dir, error))?;
-        let mut written = written.into_iter();
-        let mut all = Vec::new();
-        for (path, contents) in &self.found {
-            match contents {
-                Contents::Formatted(meta) => all.push((path.clone(), meta.clone(), true)),
-                _ => all.extend(written.next().map(|meta| (path.clone(), meta, false))),
-            }
+        if let Some(id) = config.node_id.filter(|id| *id != meta.node_id.get()) {
+            return Err(conflict(format!(
+                "node.id is {id}, but {} was formatted for node {}",
+                path.display(),
+                meta.node_id
+            )));
         }
-        Ok(all)
+        if let Some(id) = request.cluster_id.as_ref().filter(|id| **id != meta.cluster_id) {
+            return Err(conflict(format!(
+                "the cluster id is to be {id}, but {} was formatted for cluster {}",
+                path.display(),
+                meta.cluster_id
+            )));
+        }
+        match known {
+            None => known = Some((path, meta)),
+            Some((first, one)) => agree(first, one, path, meta)?,
+        }
+    }
+    Ok(known.map(|(_, meta)| meta))
+}
+
+fn agree(
+    first: &Path,
+    one: &MetaProperties,
+    second: &Path,
+    other: &MetaProperties,
+) -> Result<(), NodeError> {
+    let damaged = |what: String| Err(NodeError::Damaged { path: second.to_owned(), what });
+    if one.cluster_id != other.cluster_id {
+        return damaged(format!(
+            "it belongs to cluster {}, and {} to cluster {}",
+            other.cluster_id,
+            first.display(),
+            one.cluster_id
+        ));
+    }
+    if one.node_id != other.node_id {
+        return damaged(format!(
+            "it belongs to node {}, and {} to node {}",
+            other.node_id,
+            first.display(),
+            one.node_id
+        ));
+    }
+    if one.directory_id == other.directory_id {
+        return damaged(format!("{} has the same directory.id: one is a copy", first.display()));
+    }
+    Ok(())
+}
+
+/// Formats `empty` directories: for the cluster that is `known`, or for a new one.
+fn write(
+    world: &World,
+    config: &Config,
+    request: &FormatRequest,
+    known: Option<&MetaProperties>,
+    mut empty: Vec<PathBuf>,
+) -> Result<(), NodeError> {
+    // The metadata directory comes first: it is given the bootstrap records.
+    empty.sort_by_key(|path| *path != config.metadata_log_dir);
+    let cluster_id = known.map(|meta| meta.cluster_id.clone()).or(request.cluster_id.clone());
+    let node_id = known.map(|meta| meta.node_id).or(config.node_id.map(NodeId));
+    let directory_id = match &request.directory_id {
+        None => None,
+        Some(text) => Some(Uuid::parse(text).ok_or_else(|| {
+            conflict(format!("{text:?} is no directory id: 22 characters of URL-safe base64"))
+        })?),
+    };
+    let options = FormatOptions {
+        cluster_id,
+        node_id: node_id.unwrap_or(NodeId(1)),
+        directory_id,
+        features: FeatureChoice {
+            release: request.release_version.clone(),
+            levels: request.features.clone(),
+        },
+        voters: voters(config, request, known.is_some())?,
+        ignore_formatted: request.ignore_formatted,
+    };
+    let now = Millis(world.clock.wall_ms());
+    ottla_controller::format(&world.disk, &*world.rng, now, &empty, &options)
+        .map(drop)
+        .map_err(|error| of_format(&config.metadata_log_dir, error))
+}
+
+/// The quorum that is written into a new metadata directory.
+fn voters(config: &Config, request: &FormatRequest, joins: bool) -> Result<Voters, NodeError> {
+    if joins {
+        return Ok(Voters::None);
+    }
+    if config.static_quorum {
+        if request.standalone {
+            return Err(conflict(
+                "--standalone and controller.quorum.voters exclude each other".to_owned(),
+            ));
+        }
+        return Ok(Voters::Static);
+    }
+    let listener = config
+        .listeners
+        .iter()
+        .find(|listener| listener.role == ListenerRole::Controller)
+        .map(|listener| &listener.endpoint);
+    Ok(Voters::Standalone(match listener {
+        Some(endpoint) => Endpoint {
+            listener: endpoint.listener.clone(),
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+        },
+        // Nobody dials it, but a voter has an end point.
+        None => Endpoint { listener: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port: 9093 },
+    }))
+}
+
+fn conflict(sentence: String) -> NodeError {
+    ConfigError::Conflict(sentence).into()
+}
+
+fn of_format(dir: &Path, error: FormatError) -> NodeError {
+    match error {
+        FormatError::Disk(error) => of_disk(dir, error),
+        FormatError::Invalid(sentence) => conflict(sentence),
     }
 }

@@ -191,7 +191,9 @@ fn unescape(text: &[u8], line: usize) -> Result<String, SyntaxError> {
             Some(other) => units.push(u16::from(other)),
         }
     }
-    char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| SyntaxError::LoneSurrogate { line })
+    char::decode_utf16(units)
+        .collect::<Result<_, _>>()
+        .map_err(|_| SyntaxError::LoneSurrogate { line })
 }
 
 #[cfg(test)]
@@ -244,10 +246,7 @@ mod tests {
 
     #[test]
     fn escapes() {
-        check(
-            "a\\=b\\ c\\:d=\\t\\n\\r\\f\\q\\\\",
-            &[("a=b c:d", "\t\n\r\u{c}q\\", 1)],
-        );
+        check("a\\=b\\ c\\:d=\\t\\n\\r\\f\\q\\\\", &[("a=b c:d", "\t\n\r\u{c}q\\", 1)]);
         check("a=\\u00e9\\uD83D\\uDE00", &[("a", "\u{e9}\u{1F600}", 1)]);
         assert_eq!(parse(b"a=\xe9").unwrap()[0].value, "\u{e9}");
     }

@@ -83,8 +83,7 @@ impl Settings {
         if self.entries.get(name).is_some_and(|old| old.origin.rank() > rank) {
             return;
         }
-        self.entries
-            .insert(name.to_owned(), Setting { value: value.trim().to_owned(), origin });
+        self.entries.insert(name.to_owned(), Setting { value: value.trim().to_owned(), origin });
     }
 
     /// Takes one `key=value` as `-o` gives it.
@@ -287,12 +286,20 @@ mod tests {
         let mut settings = Settings::new();
         settings.read_file(&path).unwrap();
         let setting = settings.get("node.id").unwrap();
-        assert_eq!((setting.value.as_str(), &setting.origin), ("4", &Origin::File { path, line: 2 }));
+        assert_eq!(
+            (setting.value.as_str(), &setting.origin),
+            ("4", &Origin::File { path, line: 2 })
+        );
 
         let path = folder.path().join("bad.properties");
         std::fs::write(&path, "\n\na=\\u1").unwrap();
         let error = settings.read_file(&path).unwrap_err().to_string();
-        assert!(error.ends_with("bad.properties line 3: \\u must be followed by four hexadecimal digits"), "{error}");
+        assert!(
+            error.ends_with(
+                "bad.properties line 3: \\u must be followed by four hexadecimal digits"
+            ),
+            "{error}"
+        );
         let error = settings.read_file(&folder.path().join("none")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read "), "{error}");
     }

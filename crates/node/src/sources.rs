@@ -30,7 +30,9 @@ impl Sources {
     /// and all over the defaults.
     pub fn gather(self) -> Result<Config, ConfigError> {
         let mut settings = Settings::new();
-        if let Some(path) = self.config.clone().or_else(|| self.variable("OTTLA_CONFIG").map(PathBuf::from)) {
+        if let Some(path) =
+            self.config.clone().or_else(|| self.variable("OTTLA_CONFIG").map(PathBuf::from))
+        {
             settings.read_file(&path)?;
         }
         if let Some(dir) = self.variable("OTTLA_DATA_DIR").map(PathBuf::from) {
@@ -66,7 +68,11 @@ impl Sources {
 }
 
 /// `log.dirs` is a list with commas, so a single directory cannot have one in its name.
-fn set_data_dir(settings: &mut Settings, dir: &std::path::Path, origin: Origin) -> Result<(), ConfigError> {
+fn set_data_dir(
+    settings: &mut Settings,
+    dir: &std::path::Path,
+    origin: Origin,
+) -> Result<(), ConfigError> {
     match dir.to_str() {
         Some(text) if !text.contains(',') && !text.trim().is_empty() => {
             settings.set("log.dirs", text, origin);

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn kafkas_short_flags_of_format() {
-        let line = "ottla format -t abc -c server.properties -r 4.4 -f kraft.version=1 -f a=2 -s -g";
+        let line =
+            "ottla format -t abc -c server.properties -r 4.4 -f kraft.version=1 -f a=2 -s -g";
         let Command::Format(args) = CommandLine::parse_from(line.split(' ')).command else {
             panic!("another command");
         };

@@ -7,8 +7,12 @@ use ottla_node::{FormatRequest, Formatted};
 
 /// Formats the directories that the settings name.
 pub(crate) fn run(args: FormatArgs) -> Result<(), Stop> {
-    let features =
-        args.features.iter().map(|text| feature(text)).collect::<Result<_, _>>().map_err(Stop::Usage)?;
+    let features = args
+        .features
+        .iter()
+        .map(|text| feature(text))
+        .collect::<Result<_, _>>()
+        .map_err(Stop::Usage)?;
     let config = sources(args.settings, None).gather()?;
     for warning in &config.warnings {
         crate::complain(&format!("warning: {warning}"), None);

@@ -15,11 +15,22 @@ pub(crate) fn run(args: StartArgs, begun: Instant) -> Result<(), Stop> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| failed("starting the signal loop", source))?;
     Ok(runtime.block_on(live(config, begun))?)
+}
+
+/// Each connection and each open segment holds a descriptor, and the usual soft limit of 1024 is
+/// fewer than `max.connections`: takes all that the system grants.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let granted = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: granted, maximum: granted }) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The node works on threads of its own; this task only waits for what happens to it, so that a
@@ -71,10 +82,7 @@ fn at_once(signal: Ended) -> ! {
     std::process::exit(signal.exit_code())
 }
 
-fn failed(
-    what: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> NodeError {
+fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> NodeError {
     NodeError::Failed { what: what.to_owned(), source: source.into() }
 }
 

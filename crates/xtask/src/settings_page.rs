@@ -63,7 +63,8 @@ fn page(source: &str) -> anyhow::Result<String> {
             continue;
         }
         let columns: Vec<&str> = line.split('\t').collect();
-        let [kind, name, value_type, default, allowed, _, update, behind, origin, support] = columns[..]
+        let [kind, name, value_type, default, allowed, _, update, behind, origin, support] =
+            columns[..]
         else {
             bail!("line {}: {} columns, not 10", number + 1, columns.len());
         };
@@ -83,13 +84,15 @@ fn page(source: &str) -> anyhow::Result<String> {
 }
 
 fn section(text: &mut String, kind: &str, title: &str, rows: &[&Row<'_>]) -> anyhow::Result<()> {
-    let (in_effect, idle): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.support == "yes");
+    let (in_effect, idle): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+        rows.iter().copied().partition(|row| row.support == "yes");
     writeln!(text, "\n## {title} settings")?;
     if !in_effect.is_empty() {
         let last = if kind == "broker" { "change" } else { "broker settings behind it" };
         writeln!(text, "\n| name | type | default | allowed | {last} |\n|---|---|---|---|---|")?;
         for row in in_effect {
-            let last = if kind == "broker" { change(row.update)?.to_owned() } else { behind(row.behind) };
+            let last =
+                if kind == "broker" { change(row.update)?.to_owned() } else { behind(row.behind) };
             writeln!(
                 text,
                 "| `{}` | {} | {} | {} | {last} |",
@@ -101,7 +104,10 @@ fn section(text: &mut String, kind: &str, title: &str, rows: &[&Row<'_>]) -> any
         }
     }
     if !idle.is_empty() {
-        writeln!(text, "\n### {title} settings without effect\n\n| name | default | instead |\n|---|---|---|")?;
+        writeln!(
+            text,
+            "\n### {title} settings without effect\n\n| name | default | instead |\n|---|---|---|"
+        )?;
         for row in idle {
             writeln!(text, "| `{}` | {} | {} |", row.name, default(row.default), row.support)?;
         }

@@ -47,7 +47,10 @@ pub(super) fn check_quorum(
     if let Some(setting) = reader.given(name)
         && split_list(&setting.value).count() > 1
     {
-        warnings.push(format!("{}: {name} names several servers, none is asked: {ALONE}", setting.origin));
+        warnings.push(format!(
+            "{}: {name} names several servers, none is asked: {ALONE}",
+            setting.origin
+        ));
     }
     let name = "controller.quorum.voters";
     let Some(setting) = reader.given(name) else { return Ok(false) };
@@ -64,9 +67,9 @@ pub(super) fn check_quorum(
     }
     match node_id {
         Some(node_id) if node_id == id => Ok(true),
-        Some(node_id) => Err(refuse(format!(
-            "voter {id} is another node than node.id {node_id}; {ALONE}"
-        ))),
+        Some(node_id) => {
+            Err(refuse(format!("voter {id} is another node than node.id {node_id}; {ALONE}")))
+        }
         None => Err(refuse(format!("node.id must be given, and be {id}"))),
     }
 }

@@ -69,13 +69,18 @@ pub fn parse_endpoints(text: &str, unique_ports: bool) -> Result<Vec<Endpoint>, 
     let endpoints = split_list(text).map(parse_endpoint).collect::<Result<Vec<_>, _>>()?;
     for (at, one) in endpoints.iter().enumerate() {
         for other in endpoints.iter().skip(at + 1) {
-            let pair = one.port == other.port
-                && ip_versions_differ(&one.host, &other.host);
+            let pair = one.port == other.port && ip_versions_differ(&one.host, &other.host);
             if one.listener == other.listener && !pair {
-                return Err(format!("each listener must have its own name; {} comes twice", one.listener));
+                return Err(format!(
+                    "each listener must have its own name; {} comes twice",
+                    one.listener
+                ));
             }
             if unique_ports && one.port != 0 && one.port == other.port && !pair {
-                return Err(format!("each listener must have its own port; {} comes twice", one.port));
+                return Err(format!(
+                    "each listener must have its own port; {} comes twice",
+                    one.port
+                ));
             }
         }
     }

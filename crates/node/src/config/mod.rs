@@ -11,7 +11,9 @@ use crate::error::ConfigError;
 use crate::settings::{Origin, Setting, Settings};
 use listeners::{ProtocolMap, parse_endpoint, parse_endpoints, split_list};
 use ottla_broker::Limits;
-use ottla_metadata::configs::{self, BrokerProperties, ConfigDef, ConfigKind, InvalidValue, Support, Value};
+use ottla_metadata::configs::{
+    self, BrokerProperties, ConfigDef, ConfigKind, InvalidValue, Support, Value,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,7 +127,9 @@ fn unknown(name: &str, origin: &Origin) -> String {
     if name.starts_with("listener.name.") {
         format!("{origin}: {name} is ignored: settings for a single listener are not supported")
     } else {
-        format!("{origin}: {name} is ignored: there is no such broker setting in Kafka 4.4 or Ottla")
+        format!(
+            "{origin}: {name} is ignored: there is no such broker setting in Kafka 4.4 or Ottla"
+        )
     }
 }
 
@@ -171,7 +175,8 @@ impl<'a> Reader<'a> {
 
     fn directories(&self) -> Result<(Vec<PathBuf>, PathBuf), ConfigError> {
         let names = ["log.dirs", "log.dir"];
-        let given = self.settings.strongest(&names).filter(|(_, setting)| !setting.value.is_empty());
+        let given =
+            self.settings.strongest(&names).filter(|(_, setting)| !setting.value.is_empty());
         let text = given.map_or_else(|| self.text("log.dir"), |(_, setting)| setting.value.clone());
         let mut dirs: Vec<PathBuf> = Vec::new();
         for item in split_list(&text) {
@@ -284,7 +289,10 @@ impl<'a> Reader<'a> {
         let idle_ms = self.number("connections.max.idle.ms")?;
         Ok(Limits {
             connections_max: given("max.connections", standard.connections_max)?,
-            connections_per_ip_max: given("max.connections.per.ip", standard.connections_per_ip_max)?,
+            connections_per_ip_max: given(
+                "max.connections.per.ip",
+                standard.connections_per_ip_max,
+            )?,
             request_bytes_max: given("socket.request.max.bytes", standard.request_bytes_max)?,
             queued_bytes_max: given("queued.max.request.bytes", standard.queued_bytes_max)?,
             // Negative means never in Kafka.
@@ -301,9 +309,11 @@ pub(crate) fn listen_at(
     text: &str,
     origin: Origin,
 ) -> Result<(), ConfigError> {
-    let endpoint = parse_endpoint(text).map_err(|reason| bad_value("listeners", &origin, reason))?;
+    let endpoint =
+        parse_endpoint(text).map_err(|reason| bad_value("listeners", &origin, reason))?;
     let mut value = endpoint.to_string();
-    let controllers = settings.get("controller.listener.names").map_or("", |setting| &setting.value);
+    let controllers =
+        settings.get("controller.listener.names").map_or("", |setting| &setting.value);
     let controllers: Vec<String> = split_list(controllers).map(str::to_uppercase).collect();
     if let Some(listeners) = settings.get("listeners") {
         for item in split_list(&listeners.value) {

@@ -32,10 +32,7 @@ fn without_settings() {
     assert_eq!(config.node_id, None);
     assert_eq!(config.log_dirs, [Path::new("./ottla-data")]);
     assert_eq!(config.metadata_log_dir, Path::new("./ottla-data"));
-    assert_eq!(
-        config.listeners,
-        [listener("PLAINTEXT", "127.0.0.1", 9092, ListenerRole::Broker)]
-    );
+    assert_eq!(config.listeners, [listener("PLAINTEXT", "127.0.0.1", 9092, ListenerRole::Broker)]);
     assert!(!config.static_quorum);
     assert!(config.limits.connections_max < 1_000_000, "finite by default");
     assert!(config.limits.queued_bytes_max < usize::MAX, "finite by default");
@@ -140,8 +137,14 @@ fn settings_without_effect_are_one_warning_each() {
         "server.properties line 1: foo.bar is ignored: there is no such broker setting in \
          Kafka 4.4 or Ottla"
     );
-    assert!(listener.starts_with("server.properties line 3: listener.name.plaintext"), "{listener}");
-    assert!(threads.starts_with("server.properties line 2: num.io.threads has no effect: "), "{threads}");
+    assert!(
+        listener.starts_with("server.properties line 3: listener.name.plaintext"),
+        "{listener}"
+    );
+    assert!(
+        threads.starts_with("server.properties line 2: num.io.threads has no effect: "),
+        "{threads}"
+    );
 }
 
 #[test]
@@ -170,9 +173,8 @@ fn limits_follow_kafkas_names() {
 fn listen_replaces_the_listeners_for_clients_only() {
     let listen = |text: &str, at: &str| {
         let mut settings = settings(text);
-        listen_at(&mut settings, at, Origin::Flag("--listen")).map(|()| {
-            settings.get("listeners").unwrap().value.clone()
-        })
+        listen_at(&mut settings, at, Origin::Flag("--listen"))
+            .map(|()| settings.get("listeners").unwrap().value.clone())
     };
     assert_eq!(listen("", "0.0.0.0:0").unwrap(), "PLAINTEXT://0.0.0.0:0");
     assert_eq!(listen("", "[::1]:9").unwrap(), "PLAINTEXT://[::1]:9");

@@ -18,9 +18,12 @@ fn chosen_ids() {
         format!("./ottla-data formatted (node 3, cluster {CLUSTER}, directory {DIRECTORY})\n")
     );
     let text = std::fs::read_to_string(dir.path().join("ottla-data/meta.properties")).unwrap();
-    for line in
-        ["version=1", "node.id=3", &format!("cluster.id={CLUSTER}"), &format!("directory.id={DIRECTORY}")]
-    {
+    for line in [
+        "version=1",
+        "node.id=3",
+        &format!("cluster.id={CLUSTER}"),
+        &format!("directory.id={DIRECTORY}"),
+    ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
     let node = Node::start(&mut start(dir.path()));

@@ -74,5 +74,8 @@ group.initial.rebalance.delay.ms=0
     assert_eq!(node.told("data in "), "data");
     let (code, stderr) = node.stop();
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stderr.contains("server.properties line 10: num.network.threads has no effect"), "{stderr}");
+    assert!(
+        stderr.contains("server.properties line 10: num.network.threads has no effect"),
+        "{stderr}"
+    );
 }
