@@ -87,11 +87,7 @@ impl ApiKey {
     /// always 0 for ApiVersions, whose answer must be readable by clients of any age (KIP-511).
     #[must_use]
     pub const fn response_header_version(self, version: i16) -> i16 {
-        match self {
-            Self::ApiVersions => 0,
-            _ if self.is_flexible(version) => 1,
-            _ => 0,
-        }
+        if self.is_flexible(version) && !matches!(self, Self::ApiVersions) { 1 } else { 0 }
     }
 
     /// Whether the API is served on that kind of listener.
@@ -127,10 +123,8 @@ pub fn api_versions(
         .filter(|key| key.is_on(listener) && served(*key))
         .filter_map(|key| {
             let versions = if unstable { key.versions() } else { key.stable_versions() };
-            let min = match key {
-                ApiKey::Produce => PRODUCE_ADVERTISED_MIN,
-                _ => versions.min,
-            };
+            let produce = key == ApiKey::Produce;
+            let min = if produce { PRODUCE_ADVERTISED_MIN } else { versions.min };
             (min <= versions.max).then(|| ApiVersion {
                 api_key: key.id(),
                 min_version: min,

@@ -234,10 +234,10 @@ impl From<i16> for ErrorCode {
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(code) => write!(f, "error code {code}"),
-            known => f.write_str(known.message()),
+        if let Self::Unknown(code) = self {
+            return write!(f, "error code {code}, which this version does not know");
         }
+        f.write_str(self.message())
     }
 }
 

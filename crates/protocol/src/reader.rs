@@ -19,6 +19,32 @@ pub struct Reader {
 /// fixed-size parts may take on top.
 const BASE_BUDGET: usize = (1 << 20) - (64 << 10);
 
+/// What decoding `input` bytes may allocate in all.
+pub(crate) const fn budget(input: usize) -> usize {
+    input.saturating_mul(16).saturating_add(BASE_BUDGET)
+}
+
+/// A length that is stored plus one, 0 being null.
+pub(crate) fn compact_len(stored: u32) -> Result<Option<u32>, DecodeError> {
+    if i32::try_from(stored).is_err() {
+        return Err(DecodeError::VarintTooLong);
+    }
+    Ok(stored.checked_sub(1))
+}
+
+/// The count of an array's elements, refused when `remaining` bytes cannot hold so many of at
+/// least `least` bytes.
+pub(crate) fn element_count(
+    len: u32,
+    remaining: usize,
+    least: usize,
+) -> Result<usize, DecodeError> {
+    match usize::try_from(len) {
+        Ok(count) if count <= remaining / least => Ok(count),
+        _ => Err(DecodeError::ArrayTooLong { len, remaining }),
+    }
+}
+
 /// Reads an unsigned variable-length integer from the front: value and length.
 pub(crate) fn uvarint_of(bytes: &[u8]) -> Result<(u32, usize), DecodeError> {
     let mut value = 0_u32;
@@ -74,7 +100,7 @@ impl Reader {
     /// A reader at the beginning of `input`.
     #[must_use]
     pub fn new(input: Bytes) -> Self {
-        let budget = input.len().saturating_mul(16).saturating_add(BASE_BUDGET);
+        let budget = budget(input.len());
         Self { input, position: 0, budget }
     }
 
@@ -99,10 +125,6 @@ impl Reader {
             0 => Ok(()),
             count => Err(DecodeError::TrailingBytes { count }),
         }
-    }
-
-    pub(crate) fn input_len(&self) -> usize {
-        self.input.len()
     }
 
     pub(crate) fn need(&self, needed: usize) -> Result<(), DecodeError> {
@@ -224,13 +246,8 @@ impl Reader {
         Ok(value)
     }
 
-    /// A length that is stored plus one, 0 being null.
     fn compact_len(&mut self) -> Result<Option<u32>, DecodeError> {
-        match self.uvarint()? {
-            0 => Ok(None),
-            value if i32::try_from(value).is_err() => Err(DecodeError::VarintTooLong),
-            value => Ok(Some(value - 1)),
-        }
+        compact_len(self.uvarint()?)
     }
 
     fn length(&mut self, flex: bool) -> Result<Option<u32>, DecodeError> {
@@ -281,14 +298,9 @@ impl Reader {
         memory: usize,
     ) -> Result<Option<usize>, DecodeError> {
         let Some(len) = self.length(flex)? else { return Ok(None) };
-        let remaining = self.remaining();
-        let too_long = DecodeError::ArrayTooLong { len, remaining };
-        let Ok(len) = usize::try_from(len) else { return Err(too_long) };
-        if len > remaining / least {
-            return Err(too_long);
-        }
-        self.charge(len.saturating_mul(memory))?;
-        Ok(Some(len))
+        let count = element_count(len, self.remaining(), least)?;
+        self.charge(count.saturating_mul(memory))?;
+        Ok(Some(count))
     }
 
     fixed_array! {

@@ -9,86 +9,69 @@ use crate::{
 };
 use bytes::Bytes;
 
-/// The only version of the frame around metadata records.
+/// The only version of the frame around the records of `__cluster_metadata` and
+/// `__remote_log_metadata`.
 const FRAME_VERSION: u32 = 1;
 
-/// Record type and version of a frame, checked against what `versions` knows.
+/// A record type or version of a frame.
 fn read_number(r: &mut Reader) -> Result<i16, DecodeError> {
     let number = r.uvarint()?;
     i16::try_from(number).map_err(|_| DecodeError::VarintTooLong)
 }
 
-fn write_number(w: &mut Writer, number: i16) -> Result<(), EncodeError> {
-    // Record types and versions of the schemas are never negative.
-    w.uvarint(u32::try_from(number).map_err(|_| EncodeError::TooLong { len: usize::MAX })?);
-    Ok(())
+/// Types and versions are never negative: a negative version is refused where the content is
+/// written.
+fn write_number(w: &mut Writer, number: i16) {
+    w.uvarint(u32::from(number.cast_unsigned()));
 }
 
-impl MetadataRecord {
-    /// Reads the value of a record of `__cluster_metadata`: frame version, type and version as
-    /// variable-length integers, then the content (`AbstractApiMessageSerde`).
-    ///
-    /// # Errors
-    /// When the frame, type or version is unknown, the bytes are no such record, or some remain.
-    pub fn decode(value: Bytes) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(value);
-        let version = r.uvarint()?;
-        if version != FRAME_VERSION {
-            return Err(DecodeError::UnknownFrameVersion { version });
+macro_rules! framed_records {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Reads a record's value: frame version, type and version as variable-length
+            /// integers, then the content (`AbstractApiMessageSerde`).
+            ///
+            /// # Errors
+            /// When the frame, type or version is unknown, the bytes are no such record, or some
+            /// remain.
+            pub fn decode(value: Bytes) -> Result<Self, DecodeError> {
+                Self::decode_versioned(value).map(|(record, _)| record)
+            }
+
+            /// As `decode`, with the version in which the record was written.
+            ///
+            /// # Errors
+            /// As `decode`.
+            pub fn decode_versioned(value: Bytes) -> Result<(Self, i16), DecodeError> {
+                let mut r = Reader::new(value);
+                let frame = r.uvarint()?;
+                if frame != FRAME_VERSION {
+                    return Err(DecodeError::UnknownFrameVersion { version: frame });
+                }
+                let record_type = read_number(&mut r)?;
+                let version = read_number(&mut r)?;
+                let record = Self::decode_content(record_type, &mut r, version)?;
+                r.finish()?;
+                Ok((record, version))
+            }
+
+            /// The record's value in `version` of its type.
+            ///
+            /// # Errors
+            /// When the version is not valid or cannot carry what is set.
+            pub fn encode(&self, version: i16) -> Result<Bytes, EncodeError> {
+                let mut w = Writer::with_capacity(8 + self.content_len(version));
+                w.uvarint(FRAME_VERSION);
+                write_number(&mut w, self.record_type());
+                write_number(&mut w, version);
+                self.encode_content(&mut w, version)?;
+                Ok(w.finish().to_bytes())
+            }
         }
-        let record_type = read_number(&mut r)?;
-        let version = read_number(&mut r)?;
-        let record = Self::decode_content(record_type, &mut r, version)?;
-        r.finish()?;
-        Ok(record)
-    }
-
-    /// The value of a record of `__cluster_metadata` in `version` of its type.
-    ///
-    /// # Errors
-    /// When the version is not valid or cannot carry what is set.
-    pub fn encode(&self, version: i16) -> Result<Bytes, EncodeError> {
-        let mut w = Writer::with_capacity(8 + self.content_len(version));
-        w.uvarint(FRAME_VERSION);
-        write_number(&mut w, self.record_type())?;
-        write_number(&mut w, version)?;
-        self.encode_content(&mut w, version)?;
-        Ok(w.finish().to_bytes())
-    }
+    )*};
 }
 
-impl RemoteLogMetadataRecord {
-    /// Reads the value of a record of `__remote_log_metadata`: framed as metadata records are
-    /// with frame version 0 left out.
-    ///
-    /// # Errors
-    /// When the type or version is unknown or the bytes are no such record.
-    pub fn decode(value: Bytes) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(value);
-        let version = r.uvarint()?;
-        if version != FRAME_VERSION {
-            return Err(DecodeError::UnknownFrameVersion { version });
-        }
-        let record_type = read_number(&mut r)?;
-        let version = read_number(&mut r)?;
-        let record = Self::decode_content(record_type, &mut r, version)?;
-        r.finish()?;
-        Ok(record)
-    }
-
-    /// The value of a record of `__remote_log_metadata` in `version` of its type.
-    ///
-    /// # Errors
-    /// When the version is not valid or cannot carry what is set.
-    pub fn encode(&self, version: i16) -> Result<Bytes, EncodeError> {
-        let mut w = Writer::with_capacity(8 + self.content_len(version));
-        w.uvarint(FRAME_VERSION);
-        write_number(&mut w, self.record_type())?;
-        write_number(&mut w, version)?;
-        self.encode_content(&mut w, version)?;
-        Ok(w.finish().to_bytes())
-    }
-}
+framed_records! { MetadataRecord RemoteLogMetadataRecord }
 
 macro_rules! coordinator_records {
     ($($key:ident $value:ident)*) => {$(

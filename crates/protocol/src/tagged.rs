@@ -87,6 +87,61 @@ impl fmt::Debug for TaggedFields {
     }
 }
 
+/// Where the unknown fields of one struct lie, as far as they were met. Also says what keeping
+/// them costs, so that the borrowed views judge an input as the owned decoders do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnknownTags {
+    start: usize,
+    end: usize,
+    count: u32,
+    last: u32,
+    bytes: usize,
+    /// They are not one region of rising tags: known fields lie between, or tags fall.
+    apart: bool,
+}
+
+/// What one field costs in the list that puts scattered fields in order.
+const ENTRY_COST: usize = 2 * std::mem::size_of::<Entry>();
+
+impl UnknownTags {
+    /// Takes in the field of `tag` at `start..end`; returns the memory that takes.
+    pub(crate) fn add(&mut self, tag: u32, start: usize, end: usize) -> usize {
+        let joins = self.count == 0 || (self.end == start && self.last < tag);
+        if self.count == 0 {
+            self.start = start;
+        }
+        let already = usize::try_from(self.count).unwrap_or(usize::MAX);
+        self.end = end;
+        self.last = tag;
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(end - start);
+        match (self.apart, joins) {
+            (false, true) => 0,
+            (true, _) => ENTRY_COST,
+            (false, false) => {
+                self.apart = true;
+                already.saturating_add(1).saturating_mul(ENTRY_COST)
+            }
+        }
+    }
+
+    /// The memory that what was taken in needs in the end.
+    pub(crate) const fn cost(&self) -> usize {
+        match (self.count, self.apart) {
+            (0, _) => 0,
+            (_, false) => RAW_COST,
+            (_, true) => RAW_COST.saturating_add(self.bytes),
+        }
+    }
+}
+
+/// A field among scattered ones: tag, and where it lies in the input.
+struct Entry {
+    tag: u32,
+    start: usize,
+    end: usize,
+}
+
 /// The reading of one struct's tagged fields.
 pub(crate) struct ReadTags {
     left: u32,
@@ -95,14 +150,9 @@ pub(crate) struct ReadTags {
     start: usize,
     content: usize,
     end: usize,
-    kept: Kept,
-}
-
-/// The unknown fields so far: one region of the input while they follow each other, else a copy.
-enum Kept {
-    None,
-    Region { start: usize, end: usize, count: u32, last: u32 },
-    Copy { bytes: BytesMut, count: u32, last: u32, rising: bool },
+    unknown: UnknownTags,
+    /// The unknown fields one by one, once they lie apart.
+    entries: Vec<Entry>,
 }
 
 impl Reader {
@@ -119,8 +169,15 @@ impl Reader {
     }
 
     pub(crate) fn tags(&mut self) -> Result<ReadTags, DecodeError> {
-        let left = self.uvarint()?;
-        Ok(ReadTags { left, tag: 0, start: 0, content: 0, end: 0, kept: Kept::None })
+        Ok(ReadTags {
+            left: self.uvarint()?,
+            tag: 0,
+            start: 0,
+            content: 0,
+            end: 0,
+            unknown: UnknownTags::default(),
+            entries: Vec::new(),
+        })
     }
 
     /// The next tag, with the reader at its content.
@@ -142,33 +199,14 @@ impl Reader {
     /// Keeps the current field as it is.
     pub(crate) fn keep_tag(&mut self, tags: &mut ReadTags) -> Result<(), DecodeError> {
         self.skip(tags.end - self.position())?;
-        let (start, end, tag) = (tags.start, tags.end, tags.tag);
-        match &mut tags.kept {
-            Kept::None => tags.kept = Kept::Region { start, end, count: 1, last: tag },
-            Kept::Region { end: last_end, count, last, .. }
-                if *last_end == start && *last < tag =>
-            {
-                *last_end = end;
-                *count += 1;
-                *last = tag;
-            }
-            Kept::Region { start: s, end: e, count, last } => {
-                // Known fields lie between, or the tags do not rise: this copy is charged with
-                // what it can become at most, so that it never grows.
-                let most = *e - *s + (end - start) + self.remaining();
-                self.charge(most)?;
-                let mut bytes = BytesMut::with_capacity(most);
-                bytes.extend_from_slice(self.region(*s, *e));
-                bytes.extend_from_slice(self.region(start, end));
-                let rising = *last < tag;
-                tags.kept = Kept::Copy { bytes, count: *count + 1, last: tag, rising };
-            }
-            Kept::Copy { bytes, count, last, rising } => {
-                bytes.extend_from_slice(self.region(start, end));
-                *count += 1;
-                *rising &= *last < tag;
-                *last = tag;
-            }
+        let (was_apart, before) = (tags.unknown.apart, tags.unknown);
+        let cost = tags.unknown.add(tags.tag, tags.start, tags.end);
+        self.charge(cost)?;
+        if tags.unknown.apart && !was_apart {
+            tags.entries = entries(self.region(before.start, before.end), before.start);
+        }
+        if tags.unknown.apart {
+            tags.entries.push(Entry { tag: tags.tag, start: tags.start, end: tags.end });
         }
         Ok(())
     }
@@ -178,34 +216,46 @@ impl Reader {
         if self.position() == tags.end {
             return Ok(());
         }
-        Err(DecodeError::TagSize {
-            tag: tags.tag,
-            announced: tags.end - tags.content,
-            actual: self.position() - tags.content,
-        })
+        Err(tag_size(tags.tag, tags.content, tags.end, self.position()))
     }
 
+    /// The unknown fields, tags rising; of two with the same tag the later one.
     pub(crate) fn kept_tags(&mut self, tags: ReadTags) -> Result<TaggedFields, DecodeError> {
-        match tags.kept {
-            Kept::None => Ok(TaggedFields::new()),
-            Kept::Region { start, end, count, .. } => {
-                self.charge(RAW_COST)?;
-                Ok(TaggedFields::from_raw(count, self.shared(start, end)))
-            }
-            Kept::Copy { bytes, count, rising, .. } => {
-                self.charge(RAW_COST)?;
-                let raw = TaggedFields::from_raw(count, bytes.freeze());
-                if rising {
-                    return Ok(raw);
-                }
-                // 64 bytes a field: an entry of the sorted map, and its share of the nodes.
-                self.charge(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(96))?;
-                self.charge(raw.raw().len())?;
-                TaggedFields::from_fields(raw.iter())
-                    .map_err(|_| DecodeError::TooMuchMemory { input: self.input_len() })
-            }
+        let unknown = tags.unknown;
+        if unknown.count == 0 {
+            return Ok(TaggedFields::new());
         }
+        self.charge(unknown.cost())?;
+        if !unknown.apart {
+            let region = self.shared(unknown.start, unknown.end);
+            return Ok(TaggedFields::from_raw(unknown.count, region));
+        }
+        let mut entries = tags.entries;
+        entries.sort_unstable_by_key(|e| (e.tag, std::cmp::Reverse(e.start)));
+        entries.dedup_by_key(|e| e.tag);
+        let mut bytes = BytesMut::with_capacity(unknown.bytes);
+        for entry in &entries {
+            bytes.extend_from_slice(self.region(entry.start, entry.end));
+        }
+        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        Ok(TaggedFields::from_raw(count, bytes.freeze()))
     }
+}
+
+/// Cuts a region of whole fields that begins at `start` into its fields.
+fn entries(region: &[u8], start: usize) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    while let Some((tag, len)) = region.get(at..).and_then(first_field) {
+        entries.push(Entry { tag, start: start + at, end: start + at + len });
+        at += len;
+    }
+    entries
+}
+
+/// A field's content at `content..end` whose decoding ended at `position`.
+pub(crate) const fn tag_size(tag: u32, content: usize, end: usize, position: usize) -> DecodeError {
+    DecodeError::TagSize { tag, announced: end - content, actual: position - content }
 }
 
 /// The writing of one struct's tagged fields: known ones go between unknown ones by tag.

@@ -230,7 +230,7 @@ impl ProduceResponse {
         let flex = version >= 9;
         w.array(Some(&self.responses), flex, version, TopicProduceResponse::encode_body)?;
         w.i32(self.throttle_time_ms);
-        if !(version >= 10) && !self.node_endpoints.is_empty() {
+        if version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("ProduceResponse.node_endpoints", version));
         }
         if flex {
@@ -446,7 +446,7 @@ impl PartitionProduceResponse {
         if version >= 8 {
             w.nullable_string(self.error_message.as_ref(), flex)?;
         }
-        if !(version >= 10) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::field("PartitionProduceResponse.current_leader", version));
         }
         if flex {

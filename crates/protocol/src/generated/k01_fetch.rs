@@ -104,7 +104,7 @@ impl FetchRequest {
         } else if self.replica_id != -1 {
             return Err(EncodeError::field("FetchRequest.replica_id", version));
         }
-        if !(version >= 15) && self.replica_state != ReplicaState::default() {
+        if version < 15 && self.replica_state != ReplicaState::default() {
             return Err(EncodeError::field("FetchRequest.replica_state", version));
         }
         w.i32(self.max_wait_ms);
@@ -558,7 +558,7 @@ impl FetchResponse {
             return Err(EncodeError::field("FetchResponse.session_id", version));
         }
         w.array(Some(&self.responses), flex, version, FetchableTopicResponse::encode_body)?;
-        if !(version >= 16) && !self.node_endpoints.is_empty() {
+        if version < 16 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("FetchResponse.node_endpoints", version));
         }
         if flex {
@@ -771,13 +771,13 @@ impl PartitionData {
         if version >= 5 {
             w.i64(self.log_start_offset);
         }
-        if !(version >= 12) && self.diverging_epoch != EpochEndOffset::default() {
+        if version < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(EncodeError::field("PartitionData.diverging_epoch", version));
         }
-        if !(version >= 12) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 12 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::field("PartitionData.current_leader", version));
         }
-        if !(version >= 12) && self.snapshot_id != SnapshotId::default() {
+        if version < 12 && self.snapshot_id != SnapshotId::default() {
             return Err(EncodeError::field("PartitionData.snapshot_id", version));
         }
         w.array(

@@ -66,7 +66,7 @@ impl MetadataRequest {
 
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flex = version >= 9;
-        if self.topics.is_none() && !(version >= 1) {
+        if self.topics.is_none() && version < 1 {
             return Err(EncodeError::null("MetadataRequest.topics", version));
         }
         w.array(self.topics.as_deref(), flex, version, MetadataRequestTopic::encode_body)?;
@@ -154,7 +154,7 @@ impl MetadataRequestTopic {
         if version >= 10 {
             w.uuid(self.topic_id);
         }
-        if self.name.is_none() && !(version >= 10) {
+        if self.name.is_none() && version < 10 {
             return Err(EncodeError::null("MetadataRequestTopic.name", version));
         }
         w.nullable_string(self.name.as_ref(), flex)?;
@@ -414,7 +414,7 @@ impl MetadataResponseTopic {
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flex = version >= 9;
         w.i16(self.error_code);
-        if self.name.is_none() && !(version >= 12) {
+        if self.name.is_none() && version < 12 {
             return Err(EncodeError::null("MetadataResponseTopic.name", version));
         }
         w.nullable_string(self.name.as_ref(), flex)?;

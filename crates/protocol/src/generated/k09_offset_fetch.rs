@@ -81,7 +81,7 @@ impl OffsetFetchRequest {
             return Err(EncodeError::field("OffsetFetchRequest.group_id", version));
         }
         if version <= 7 {
-            if self.topics.is_none() && !(version >= 2) {
+            if self.topics.is_none() && version < 2 {
                 return Err(EncodeError::null("OffsetFetchRequest.topics", version));
             }
             w.array(self.topics.as_deref(), flex, version, OffsetFetchRequestTopic::encode_body)?;

@@ -239,7 +239,7 @@ impl JoinGroupResponse {
         if version >= 7 {
             w.nullable_string(self.protocol_type.as_ref(), true)?;
         }
-        if self.protocol_name.is_none() && !(version >= 7) {
+        if self.protocol_name.is_none() && version < 7 {
             return Err(EncodeError::null("JoinGroupResponse.protocol_name", version));
         }
         w.nullable_string(self.protocol_name.as_ref(), flex)?;

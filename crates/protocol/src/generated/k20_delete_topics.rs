@@ -197,7 +197,7 @@ impl DeletableTopicResult {
 
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flex = version >= 4;
-        if self.name.is_none() && !(version == 6) {
+        if self.name.is_none() && version != 6 {
             return Err(EncodeError::null("DeletableTopicResult.name", version));
         }
         w.nullable_string(self.name.as_ref(), flex)?;

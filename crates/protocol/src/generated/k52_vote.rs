@@ -238,7 +238,7 @@ impl VoteResponse {
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i16(self.error_code);
         w.array(Some(&self.topics), true, version, VoteResponseTopicData::encode_body)?;
-        if !(version >= 1) && !self.node_endpoints.is_empty() {
+        if version < 1 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("VoteResponse.node_endpoints", version));
         }
         let mut tags = w.tags(&self.unknown_tagged_fields);

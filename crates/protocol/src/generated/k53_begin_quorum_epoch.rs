@@ -305,7 +305,7 @@ impl BeginQuorumEpochResponse {
         let flex = version >= 1;
         w.i16(self.error_code);
         w.array(Some(&self.topics), flex, version, BeginQuorumEpochResponseTopicData::encode_body)?;
-        if !(version == 1) && !self.node_endpoints.is_empty() {
+        if version != 1 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("BeginQuorumEpochResponse.node_endpoints", version));
         }
         if flex {

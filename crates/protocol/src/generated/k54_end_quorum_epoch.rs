@@ -330,7 +330,7 @@ impl EndQuorumEpochResponse {
         let flex = version >= 1;
         w.i16(self.error_code);
         w.array(Some(&self.topics), flex, version, EndQuorumEpochResponseTopicData::encode_body)?;
-        if !(version == 1) && !self.node_endpoints.is_empty() {
+        if version != 1 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("EndQuorumEpochResponse.node_endpoints", version));
         }
         if flex {

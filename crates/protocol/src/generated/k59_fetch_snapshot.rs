@@ -315,7 +315,7 @@ impl FetchSnapshotResponse {
             version,
             FetchSnapshotResponseTopicSnapshot::encode_body,
         )?;
-        if !(version == 1) && !self.node_endpoints.is_empty() {
+        if version != 1 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::field("FetchSnapshotResponse.node_endpoints", version));
         }
         let mut tags = w.tags(&self.unknown_tagged_fields);

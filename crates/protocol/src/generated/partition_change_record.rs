@@ -94,16 +94,16 @@ impl PartitionChangeRecord {
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         w.i32(self.partition_id);
         w.uuid(self.topic_id);
-        if !(version >= 1) && self.directories.is_some() {
+        if version < 1 && self.directories.is_some() {
             return Err(EncodeError::field("PartitionChangeRecord.directories", version));
         }
-        if !(version == 2) && self.eligible_leader_replicas.is_some() {
+        if version != 2 && self.eligible_leader_replicas.is_some() {
             return Err(EncodeError::field(
                 "PartitionChangeRecord.eligible_leader_replicas",
                 version,
             ));
         }
-        if !(version == 2) && self.last_known_elr.is_some() {
+        if version != 2 && self.last_known_elr.is_some() {
             return Err(EncodeError::field("PartitionChangeRecord.last_known_elr", version));
         }
         let mut tags = w.tags(&self.unknown_tagged_fields);

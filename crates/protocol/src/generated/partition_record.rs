@@ -108,10 +108,10 @@ impl PartitionRecord {
         } else if !self.directories.is_empty() {
             return Err(EncodeError::field("PartitionRecord.directories", version));
         }
-        if !(version == 2) && self.eligible_leader_replicas.is_some() {
+        if version != 2 && self.eligible_leader_replicas.is_some() {
             return Err(EncodeError::field("PartitionRecord.eligible_leader_replicas", version));
         }
-        if !(version == 2) && self.last_known_elr.is_some() {
+        if version != 2 && self.last_known_elr.is_some() {
             return Err(EncodeError::field("PartitionRecord.last_known_elr", version));
         }
         let mut tags = w.tags(&self.unknown_tagged_fields);

@@ -107,10 +107,10 @@ impl RegisterBrokerRecord {
         } else if self.in_controlled_shutdown {
             return Err(EncodeError::field("RegisterBrokerRecord.in_controlled_shutdown", version));
         }
-        if !(version >= 3) && !self.log_dirs.is_empty() {
+        if version < 3 && !self.log_dirs.is_empty() {
             return Err(EncodeError::field("RegisterBrokerRecord.log_dirs", version));
         }
-        if !(version == 4) && self.cordoned_log_dirs.is_some() {
+        if version != 4 && self.cordoned_log_dirs.is_some() {
             return Err(EncodeError::field("RegisterBrokerRecord.cordoned_log_dirs", version));
         }
         let mut tags = w.tags(&self.unknown_tagged_fields);

@@ -97,14 +97,14 @@ impl TransactionLogValue {
     pub(crate) fn encode_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flex = version >= 1;
         w.i64(self.producer_id);
-        if !(version == 1) && self.previous_producer_id != -1 {
+        if version != 1 && self.previous_producer_id != -1 {
             return Err(EncodeError::field("TransactionLogValue.previous_producer_id", version));
         }
-        if !(version == 1) && self.next_producer_id != -1 {
+        if version != 1 && self.next_producer_id != -1 {
             return Err(EncodeError::field("TransactionLogValue.next_producer_id", version));
         }
         w.i16(self.producer_epoch);
-        if !(version == 1) && self.next_producer_epoch != -1 {
+        if version != 1 && self.next_producer_epoch != -1 {
             return Err(EncodeError::field("TransactionLogValue.next_producer_epoch", version));
         }
         w.i32(self.transaction_timeout_ms);
@@ -117,7 +117,7 @@ impl TransactionLogValue {
         )?;
         w.i64(self.transaction_last_update_timestamp_ms);
         w.i64(self.transaction_start_timestamp_ms);
-        if !(version == 1) && self.client_transaction_version != 0 {
+        if version != 1 && self.client_transaction_version != 0 {
             return Err(EncodeError::field(
                 "TransactionLogValue.client_transaction_version",
                 version,

@@ -51,6 +51,16 @@ fn condition(range: Versions, reach: Versions) -> Option<String> {
     }
 }
 
+/// The opposite of a condition.
+pub fn negated(condition: &str) -> String {
+    for (from, to) in [(" >= ", " < "), (" <= ", " > "), (" == ", " != ")] {
+        if condition.contains(from) {
+            return condition.replace(from, to);
+        }
+    }
+    format!("!{condition}")
+}
+
 impl FieldCode {
     pub fn new(layouts: &Layouts<'_>, owner: &Layout<'_>, field: &Field) -> Result<Self> {
         let within =
@@ -167,7 +177,8 @@ impl FieldCode {
         match &self.null {
             Null::Never | Null::Always => write,
             Null::When(c) => format!(
-                "if self.{id}.is_none() && !({c}) {{ return Err(EncodeError::null(\"{}\", version)); }} {write}",
+                "if self.{id}.is_none() && {} {{ return Err(EncodeError::null(\"{}\", version)); }} {write}",
+                negated(c),
                 self.path
             ),
         }

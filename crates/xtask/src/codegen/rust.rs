@@ -1,7 +1,7 @@
 //! The Rust of one message: structs with decode, encode, length and, apart, random content.
 //! Knows nothing of the schema text.
 
-use super::field::FieldCode;
+use super::field::{FieldCode, negated};
 use super::layout::{Flex, Layout, Layouts};
 use super::schema::{Kind, Type};
 use anyhow::Result;
@@ -286,7 +286,7 @@ fn encode(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
                 let _ = writeln!(body, "if {c} {{ {} }} else {refuse}", field.encode());
             }
             (Some(c), true) if !field.ignorable => {
-                let _ = writeln!(body, "if !({c}) && {} {{ {} }}", field.differs(), field.refuse());
+                let _ = writeln!(body, "if {} && {} {{ {} }}", negated(c), field.differs(), field.refuse());
             }
             (_, true) => {}
         }
