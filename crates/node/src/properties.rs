@@ -8,13 +8,13 @@ use thiserror::Error;
 
 /// One `key = value` of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key with its escapes resolved.
-    pub key: String,
+    pub(crate) key: String,
     /// The value with its escapes resolved; trailing spaces are kept, as Java keeps them.
-    pub value: String,
+    pub(crate) value: String,
     /// The line, counted from 1, on which the key begins.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// Why a file is not a properties file.
@@ -47,7 +47,7 @@ impl SyntaxError {
 ///
 /// A key may come twice; which one counts is for the caller to say (in Java the last). The one
 /// deviation from Java: a backslash alone at the very end is nothing, not an empty key.
-pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, SyntaxError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, SyntaxError> {
     let mut lines = LogicalLines { bytes, at: 0, line: 1 };
     let mut entries = Vec::new();
     while let Some((line, text)) = lines.next_line() {

@@ -36,7 +36,7 @@ pub enum ListenerRole {
 }
 
 /// Reads `NAME://HOST:PORT`; `HOST:PORT` alone is a `PLAINTEXT` listener.
-pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
+pub(super) fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     let bad = || format!("\"{text}\" is not of the form NAME://HOST:PORT");
     let (listener, address) = text.split_once("://").unwrap_or(("PLAINTEXT", text));
     let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
@@ -65,7 +65,7 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
 
 /// Reads a comma-separated list of end points and refuses what Kafka refuses: a name twice, or
 /// a port twice (except 0, or once for IPv4 and once for IPv6).
-pub fn parse_endpoints(text: &str, unique_ports: bool) -> Result<Vec<Endpoint>, String> {
+pub(super) fn parse_endpoints(text: &str, unique_ports: bool) -> Result<Vec<Endpoint>, String> {
     let endpoints = split_list(text).map(parse_endpoint).collect::<Result<Vec<_>, _>>()?;
     for (at, one) in endpoints.iter().enumerate() {
         for other in endpoints.iter().skip(at + 1) {
@@ -95,7 +95,7 @@ fn ip_versions_differ(one: &str, other: &str) -> bool {
 }
 
 /// The items of a comma-separated list, without blanks around them and without empty ones.
-pub fn split_list(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
@@ -104,21 +104,21 @@ const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
 /// Which security protocol each listener name speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolMap {
+pub(super) struct ProtocolMap {
     protocols: BTreeMap<String, String>,
     given: bool,
 }
 
 impl ProtocolMap {
     /// Kafka's default: the four protocols under their own names.
-    pub fn standard() -> Self {
+    pub(super) fn standard() -> Self {
         let protocols =
             PROTOCOLS.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect();
         Self { protocols, given: false }
     }
 
     /// Reads `NAME:PROTOCOL,NAME:PROTOCOL`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut protocols = BTreeMap::new();
         for item in split_list(text) {
             let (name, protocol) = item
@@ -138,7 +138,7 @@ impl ProtocolMap {
 
     /// The protocol of a listener. As in Kafka, a controller listener is `PLAINTEXT` when no
     /// map was given.
-    pub fn protocol_of(&self, listener: &str, role: ListenerRole) -> Result<&str, String> {
+    pub(super) fn protocol_of(&self, listener: &str, role: ListenerRole) -> Result<&str, String> {
         match self.protocols.get(listener) {
             Some(protocol) => Ok(protocol),
             None if role == ListenerRole::Controller && !self.given => Ok("PLAINTEXT"),
