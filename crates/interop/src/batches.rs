@@ -51,7 +51,7 @@ impl Cases {
 }
 
 #[expect(clippy::expect_used, reason = "the corpus is fixed: a failure is a bug in it")]
-fn built(options: BatchOptions, records: &[(i64, Option<&[u8]>, Option<&[u8]>)]) -> Vec<u8> {
+fn built(options: BatchOptions, records: &[Row<'_>]) -> Vec<u8> {
     let headers = [
         RecordHeader { key: b"trace", value: Some(b"0123456789") },
         RecordHeader { key: b"trace", value: None },
@@ -64,7 +64,10 @@ fn built(options: BatchOptions, records: &[(i64, Option<&[u8]>, Option<&[u8]>)])
     builder.build().expect("a good batch")
 }
 
-const THREE: [(i64, Option<&[u8]>, Option<&[u8]>); 3] =
+/// A record: its time after [`TIME`], key, value.
+type Row<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
+
+const THREE: [Row<'_>; 3] =
     [(0, Some(b"key-a"), Some(b"value a")), (7, Some(b""), None), (3, Some(b"key-c"), Some(b""))];
 
 /// Three records with keys and headers.

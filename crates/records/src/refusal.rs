@@ -1,6 +1,7 @@
 //! Why a producer's batch is not accepted, with the wire error that Kafka answers. Owns the
 //! mapping; must not know responses.
 
+use ottla_protocol::ErrorCode;
 use thiserror::Error;
 
 use crate::error::{BatchError, CodecError, RecordError};
@@ -23,17 +24,23 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// The wire error.
+    #[must_use]
+    pub const fn error_code(self) -> ErrorCode {
+        match self {
+            Self::UnknownServerError => ErrorCode::UnknownServerError,
+            Self::CorruptMessage => ErrorCode::CorruptMessage,
+            Self::MessageTooLarge => ErrorCode::MessageTooLarge,
+            Self::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+            Self::UnsupportedCompressionType => ErrorCode::UnsupportedCompressionType,
+            Self::InvalidRecord => ErrorCode::InvalidRecord,
+        }
+    }
+
     /// The number on the wire.
     #[must_use]
     pub const fn code(self) -> i16 {
-        match self {
-            Self::UnknownServerError => -1,
-            Self::CorruptMessage => 2,
-            Self::MessageTooLarge => 10,
-            Self::InvalidTimestamp => 32,
-            Self::UnsupportedCompressionType => 76,
-            Self::InvalidRecord => 87,
-        }
+        self.error_code().code()
     }
 }
 
@@ -93,6 +100,12 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> i16 {
         self.kind.code()
+    }
+
+    /// The wire error.
+    #[must_use]
+    pub const fn error_code(&self) -> ErrorCode {
+        self.kind.error_code()
     }
 
     /// The text for the answer's `ErrorMessage`: as Kafka, only where single records are at

@@ -3,7 +3,7 @@
 use ottla_protocol::Millis;
 use ottla_records::{BatchOptions, Compression};
 
-use super::{Cases, TIME, built, compressed, framed, patched, sealed};
+use super::{Cases, Row, TIME, built, compressed, framed, patched, sealed};
 
 fn varint(value: i64) -> Vec<u8> {
     let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
@@ -164,7 +164,7 @@ pub(super) fn timestamps(cases: &mut Cases) {
     for compression in [Compression::None, Compression::Snappy] {
         let name = compression.name();
         let options = || BatchOptions { compression, ..BatchOptions::default() };
-        let records = |deltas: &[i64]| -> Vec<(i64, Option<&[u8]>, Option<&[u8]>)> {
+        let records = |deltas: &[i64]| -> Vec<Row<'static>> {
             deltas.iter().map(|delta| (*delta, Some(b"k".as_slice()), None)).collect()
         };
         for (what, deltas) in [

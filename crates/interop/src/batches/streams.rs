@@ -103,8 +103,9 @@ pub(super) fn formats(cases: &mut Cases) {
         cases.add(format!("lz4 {what}"), framed(Compression::Lz4, 3, &stream));
     }
 
-    let noise: Vec<u8> =
-        (0..40_000_u64).flat_map(|i| (i * i * 0x9e37_79b9_7f4a_7c15).to_be_bytes()).collect();
+    let noise: Vec<u8> = (0..40_000_u64)
+        .flat_map(|i| (i * i).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
+        .collect();
     let value = [(0, Some(b"k".as_slice()), Some(noise.as_slice()))];
     let options = BatchOptions { compression: Compression::Zstd, ..BatchOptions::default() };
     let batch = built(options, &value);

@@ -39,6 +39,13 @@ impl Scratch {
         Self::default()
     }
 
+    /// Bytes held, without those inside the codecs' libraries (gzip some 50 KiB, zstd its frame's
+    /// window).
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.window.memory()
+    }
+
     /// Gives all memory back.
     pub fn release(&mut self) {
         *self = Self::default();

@@ -23,6 +23,11 @@ impl Window {
         }
     }
 
+    /// Bytes held.
+    pub(crate) const fn memory(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// What is there.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()

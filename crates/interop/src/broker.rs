@@ -1,0 +1,283 @@
+//! A broker for one test: the ottla binary in a temporary folder, Apache Kafka 4.4.0 in its place,
+//! or one that is running already. Knows the command lines; must not know what clients do.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use tempfile::TempDir;
+
+use crate::{program, repository};
+
+/// How long a broker may take to be ready.
+const READY: Duration = Duration::from_secs(90);
+
+/// What stands behind the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The binary under test.
+    Ottla,
+    /// Apache Kafka 4.4.0 from its released jars.
+    Kafka,
+    /// Somebody else's, at this address.
+    Outside(String),
+}
+
+impl Kind {
+    /// As `OTTLA_INTEROP_AGAINST` says: `kafka`, an address, or the binary under test without it.
+    pub fn chosen() -> Self {
+        match std::env::var("OTTLA_INTEROP_AGAINST").as_deref() {
+            Err(_) | Ok("" | "ottla") => Self::Ottla,
+            Ok("kafka") => Self::Kafka,
+            Ok(address) => Self::Outside(address.to_owned()),
+        }
+    }
+}
+
+/// A running broker; killed when dropped.
+#[derive(Debug)]
+pub struct Broker {
+    kind: Kind,
+    settings: Vec<String>,
+    address: String,
+    process: Option<Child>,
+    folder: TempDir,
+}
+
+impl Broker {
+    /// Starts the chosen kind with Kafka `settings` (`key=value`).
+    pub fn start(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_as(Kind::chosen(), settings)
+    }
+
+    /// Starts a broker of this kind.
+    pub fn start_as(kind: Kind, settings: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ottla-interop-").tempdir()?;
+        let mut broker = Self {
+            kind,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            address: String::new(),
+            process: None,
+            folder,
+        };
+        broker.spawn("127.0.0.1:0")?;
+        Ok(broker)
+    }
+
+    /// Where clients start: `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What stands behind it.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The log directory; an error when the broker is somebody else's.
+    pub fn data(&self) -> anyhow::Result<PathBuf> {
+        ensure!(!matches!(self.kind, Kind::Outside(_)), "the broker is somebody else's");
+        Ok(self.folder.path().join("data"))
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.process.as_ref().map(Child::id).context("the broker is not ours or not running")
+    }
+
+    /// `kill -9`, and nothing more.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("the broker is not ours or not running")?;
+        process.kill().context("cannot kill the broker")?;
+        process.wait().context("cannot wait for the broker")?;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM) and waits; an error when it ends with a failure or not at all.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let pid = self.pid()?.to_string();
+        program::run(Command::new("kill").args(["-TERM", &pid]), Duration::from_secs(10))?;
+        let end = Instant::now() + Duration::from_secs(60);
+        let process = self.process.as_mut().context("the broker is not running")?;
+        let status = loop {
+            if let Some(status) = process.try_wait()? {
+                break status;
+            }
+            ensure!(Instant::now() < end, "the broker does not stop\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.process = None;
+        let stopped_as_kafka_does = self.kind == Kind::Kafka && status.code() == Some(143);
+        ensure!(status.success() || stopped_as_kafka_does, "stopped with {status}\n{}", self.log());
+        Ok(())
+    }
+
+    /// Starts it again on the same data, settings and address.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "the broker is still running");
+        let address = self.address.clone();
+        self.spawn(&address)
+    }
+
+    /// The end of what it logged.
+    pub fn log(&self) -> String {
+        let text = fs::read(self.folder.path().join("broker.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default();
+        format!("--- the broker's log ends:\n{}", last.join("\n"))
+    }
+
+    fn spawn(&mut self, listen: &str) -> anyhow::Result<()> {
+        match self.kind.clone() {
+            Kind::Ottla => self.spawn_ottla(listen),
+            Kind::Kafka => self.spawn_kafka(listen),
+            Kind::Outside(address) => {
+                self.address = address;
+                Ok(())
+            }
+        }
+    }
+
+    fn log_file(&self) -> anyhow::Result<fs::File> {
+        let path = self.folder.path().join("broker.log");
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        file.context("cannot write the broker's log")
+    }
+
+    fn spawn_ottla(&mut self, listen: &str) -> anyhow::Result<()> {
+        let mut command = Command::new(repository::binary()?);
+        command.arg("start").arg("--data-dir").arg(self.data()?).args(["--listen", listen]);
+        for setting in &self.settings {
+            command.args(["-o", setting]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(self.log_file()?);
+        let mut child = command.spawn().context("cannot start ottla")?;
+        let stdout = child.stdout.take().context("ottla has no output")?;
+        let lines = program::lines(stdout);
+        self.process = Some(child);
+        let end = Instant::now() + READY;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = lines.recv_timeout(left);
+            let line = line.map_err(|_| anyhow!("ottla is not ready\n{}", self.log()))?;
+            if let Some(address) = ready_address(&line) {
+                self.address = address.to_owned();
+                return Ok(());
+            }
+        }
+    }
+
+    fn spawn_kafka(&mut self, listen: &str) -> anyhow::Result<()> {
+        let properties = self.folder.path().join("server.properties");
+        let (broker, controller) = match listen.strip_suffix(":0") {
+            Some(_) => (free_address()?, free_address()?),
+            None => (listen.to_owned(), free_address()?),
+        };
+        let mut text = kafka_properties(&broker, &controller, &self.data()?);
+        for setting in &self.settings {
+            text.push_str(setting);
+            text.push('\n');
+        }
+        fs::write(&properties, text).context("cannot write Kafka's properties")?;
+        let tool = |class: &str| -> anyhow::Result<Command> {
+            let mut java = java("error")?;
+            java.arg(class);
+            Ok(java)
+        };
+        if !self.data()?.join("meta.properties").exists() {
+            let mut format = tool("kafka.tools.StorageTool")?;
+            format.args(["format", "-t", "4L6g3nShT-eMCtK--X86sw", "--standalone", "-c"]);
+            program::run(format.arg(&properties), READY)?;
+        }
+        let mut kafka = java("warn")?;
+        kafka.args(["-Xmx768m", "kafka.Kafka"]).arg(&properties).stdin(Stdio::null());
+        kafka.stdout(self.log_file()?).stderr(self.log_file()?);
+        self.process = Some(kafka.spawn().context("cannot start Kafka")?);
+        self.address = broker;
+        self.wait_for_port()
+    }
+
+    fn wait_for_port(&mut self) -> anyhow::Result<()> {
+        let address: SocketAddr = self.address.parse().context("no address")?;
+        let end = Instant::now() + READY;
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+            let ended = self.process.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if let Some(status) = ended {
+                bail!("the broker ended with {status}\n{}", self.log());
+            }
+            ensure!(Instant::now() < end, "the broker is not ready\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// A Java virtual machine that starts quickly, with Kafka's jars and our classes.
+pub fn java(log_level: &str) -> anyhow::Result<Command> {
+    let mut java = Command::new(repository::installed("java")?);
+    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
+    java.arg(format!("-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"));
+    java.arg("-cp").arg(repository::class_path()?);
+    Ok(java)
+}
+
+/// The first address of the ready line: `ottla ready on HOST:PORT…`.
+fn ready_address(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("ottla ready on ")?;
+    rest.split([' ', ',']).next()
+}
+
+/// An address that nobody listens on at the moment.
+fn free_address() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(listener.local_addr().context("no free port")?.to_string())
+}
+
+fn kafka_properties(broker: &str, controller: &str, data: &Path) -> String {
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.bootstrap.servers={controller}\n\
+         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n",
+        data.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_gives_the_first_address() {
+        let line = "ottla ready on 127.0.0.1:40001, [::1]:40002 (data in ./x, node 1)";
+        assert_eq!(ready_address(line), Some("127.0.0.1:40001"));
+        assert_eq!(ready_address("ottla ready on 127.0.0.1:9 (data in x)"), Some("127.0.0.1:9"));
+        assert_eq!(ready_address("warning: something"), None);
+    }
+}
