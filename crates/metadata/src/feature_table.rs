@@ -135,11 +135,11 @@ impl MetadataVersion {
     }
 
     pub(crate) const fn has_transactions(self) -> bool {
-        self.0 >= 14
+        self.0 >= 13
     }
 
     pub(crate) const fn bumps_epoch_on_isr_shrink(self) -> bool {
-        self.0 < 13
+        self.0 < 12
     }
 
     pub(crate) const fn partition_record(self) -> i16 {

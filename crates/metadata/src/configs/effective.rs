@@ -177,10 +177,8 @@ fn scaled(def: &ConfigDef, candidate: &Candidate) -> Option<Value> {
     let text = candidate.synonym.value.as_deref()?;
     if candidate.factor == 1 {
         // A list behind a single value: its first item.
-        let text = match def.value_type {
-            super::ValueType::String => text.split(',').next().unwrap_or(text),
-            _ => text,
-        };
+        let single = def.value_type == super::ValueType::String;
+        let text = if single { text.split(',').next().unwrap_or(text) } else { text };
         return def.parse(Some(text)).ok();
     }
     let number: i64 = text.trim().parse().ok()?;

@@ -163,6 +163,9 @@ impl Image {
     /// A topic whose name a metric could not tell from `name`; `name` itself does not count.
     #[must_use]
     pub fn colliding_topic(&self, name: &str) -> Option<&StrBytes> {
+        if !crate::topic_name::has_collision_letters(name) {
+            return None;
+        }
         let names = self.collisions.get(&crate::topic_name::unified(name))?;
         names.iter().find(|other| ***other != *name)
     }

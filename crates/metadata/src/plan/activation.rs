@@ -23,9 +23,9 @@ pub(crate) fn records(replay: &Replay, bootstrap: &[VersionedRecord]) -> Records
         return records;
     }
     let level = |name: &str| {
-        bootstrap.iter().find_map(|record| match &record.record {
-            MetadataRecord::FeatureLevel(level) if level.name == name => Some(level.feature_level),
-            _ => None,
+        bootstrap.iter().find_map(|record| {
+            let MetadataRecord::FeatureLevel(level) = &record.record else { return None };
+            (level.name == name).then_some(level.feature_level)
         })
     };
     let version = MetadataVersion(level("metadata.version").unwrap_or(0));

@@ -29,7 +29,10 @@ pub(super) fn validate(
                 ));
             }
             Err(_) => {
-                return invalid(format!("Node id must be an integer, but it is: {}", resource.name));
+                return invalid(format!(
+                    "Node id must be an integer, but it is: {}",
+                    resource.name
+                ));
             }
         }
     }

@@ -172,11 +172,9 @@ fn check_name(image: &Image, name: &StrBytes) -> Result<(), Refusal> {
             format!("Topic '{name}' already exists."),
         ));
     }
-    if topic_name::has_collision_letters(name) {
-        if let Some(other) = image.colliding_topic(name) {
-            let message = format!("Topic '{name}' collides with existing topic: {other}");
-            return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
-        }
+    if let Some(other) = image.colliding_topic(name) {
+        let message = format!("Topic '{name}' collides with existing topic: {other}");
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
     }
     topic_name::validate(name)
 }

@@ -177,19 +177,15 @@ impl<'a> Change<'a> {
             return clean(leader);
         }
         // Everybody who was in sync is gone; the last leader lost the least.
-        if let ([last], true, true) =
-            (&self.before.last_known_elr[..], self.isr.is_empty(), self.elr.is_empty())
+        let nobody = self.rules.elr && self.isr.is_empty() && self.elr.is_empty();
+        if let (true, [last]) = (nobody, &self.before.last_known_elr[..])
+            && self.may_lead(*last)
         {
-            if self.rules.elr && self.may_lead(*last) {
-                return Elected { leader: *last, unclean: true };
-            }
+            return Elected { leader: *last, unclean: true };
         }
-        if self.rules.unclean {
-            if let Some(leader) =
-                self.before.replicas.iter().copied().find(|node| self.may_lead(*node))
-            {
-                return Elected { leader, unclean: true };
-            }
+        let mut living = self.before.replicas.iter().copied().filter(|node| self.may_lead(*node));
+        if let (true, Some(leader)) = (self.rules.unclean, living.next()) {
+            return Elected { leader, unclean: true };
         }
         clean(NO_LEADER)
     }
@@ -203,7 +199,7 @@ impl<'a> Change<'a> {
         lives && directory.is_none_or(|directory| is_online(directory, &broker.log_dirs))
     }
 
-    /// Before `metadata.version` 13 brokers needed a new leader epoch when the ISR shrank.
+    /// Before `metadata.version` 12 brokers needed a new leader epoch when the ISR shrank.
     fn bump_epoch_of_old_versions(&self, record: &mut PartitionChangeRecord) {
         let shrinks = |isr: &[i32]| self.before.isr.iter().any(|node| !isr.contains(&node.get()));
         if self.rules.version.bumps_epoch_on_isr_shrink()

@@ -19,7 +19,7 @@ const ELR_VERSION: &str = "eligible.leader.replicas.version";
 const ELR_NEEDS: i16 = 23;
 /// Levels of `metadata.version` that brought new metadata, so that there is no way back from them
 /// (`MetadataVersion.didMetadataChange`).
-const CHANGED_METADATA: [i16; 13] = [7, 8, 10, 11, 12, 14, 15, 17, 20, 23, 25, 30, 33];
+const CHANGED_METADATA: [i16; 11] = [7, 8, 11, 13, 14, 15, 17, 23, 30, 32, 33];
 
 /// What kind of change was asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
