@@ -1,6 +1,8 @@
 //! A corpus of good and damaged record batches, the same on every run, to be sent raw to two
 //! brokers whose answers and stored bytes are then compared. Must not know what either answers.
 
+#[cfg(test)]
+mod answers;
 mod headers;
 mod records;
 mod streams;
