@@ -15,7 +15,7 @@ fn split(data: &[u8]) -> Option<(ApiKey, i16, Bytes)> {
 
 /// Decoding a request does not panic, and what decodes encodes to something stable. Says whether
 /// it decoded.
-pub fn request(data: &[u8]) -> bool {
+pub(crate) fn request(data: &[u8]) -> bool {
     let Some((key, version, body)) = split(data) else { return false };
     let decoded = Request::decode(key, &mut Reader::new(body.clone()), version);
     if key == ApiKey::Produce {
@@ -41,7 +41,7 @@ pub fn request(data: &[u8]) -> bool {
 }
 
 /// As [`request`], for responses.
-pub fn response(data: &[u8]) -> bool {
+pub(crate) fn response(data: &[u8]) -> bool {
     let Some((key, version, body)) = split(data) else { return false };
     let Ok(message) = Response::decode(key, &mut Reader::new(body), version) else { return false };
     let written = |message: &Response| {

@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../checks/decode.rs"]
+#[expect(dead_code, reason = "each target uses one of the checks")]
 mod decode;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
