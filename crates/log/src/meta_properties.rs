@@ -94,15 +94,23 @@ fn escape(value: &str) -> String {
 /// Key and value of a line: the first `=`, `:` or blank that is not escaped parts them.
 fn split(line: &str) -> (String, String) {
     let mut key = String::new();
+    let mut blank = false;
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         match c {
             '\\' => key.extend(chars.next()),
-            '=' | ':' | ' ' | '\t' => break,
+            '=' | ':' => break,
+            ' ' | '\t' => {
+                blank = true;
+                break;
+            }
             other => key.push(other),
         }
     }
+    // A blank may stand before the real separator.
     let rest = chars.as_str().trim_start();
+    let rest =
+        if blank { rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start() } else { rest };
     let mut value = String::new();
     let mut chars = rest.chars();
     while let Some(c) = chars.next() {

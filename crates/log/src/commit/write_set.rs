@@ -182,7 +182,8 @@ fn touch(touched: &mut Vec<Arc<dyn DiskFile>>, file: Arc<dyn DiskFile>) {
     }
 }
 
-fn write_index(segment: &Segment) -> Result<(), LogError> {
+/// Writes the index entries that wait in memory.
+pub(crate) fn write_index(segment: &Segment) -> Result<(), LogError> {
     let writes = segment.index_writes();
     if !writes.offsets.is_empty() {
         let at = u64::from(writes.offsets_at) * OffsetEntry::BYTES as u64;

@@ -113,12 +113,17 @@ fn trust(segment: &Segment, is_last: bool) -> Result<Option<Offset>, LogError> {
             return Ok(None);
         }
     }
+    // A closed segment has a final entry, unless its records have no timestamps.
+    if times == 0 && written > 0 {
+        return Ok(None);
+    }
     let mut largest = None;
     if times > 0 {
         let first = index::read::<TimeEntry>(&*time_file, 0, 1)?.pop();
         let last = index::read::<TimeEntry>(&*time_file, times - 1, 1)?.pop();
         let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
-        if times > 1 && last.timestamp <= first.timestamp || written == 0 {
+        let rises = times == 1 || last.timestamp > first.timestamp;
+        if !rises || last.timestamp <= 0 || written == 0 {
             return Ok(None);
         }
         if !is_last {

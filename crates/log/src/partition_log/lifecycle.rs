@@ -99,6 +99,15 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails, or has failed before.
     pub fn close(mut self) -> Result<Offset, LogError> {
+        self.shut()
+    }
+
+    /// As [`PartitionLog::close`], for a host that cannot give the log away. Nothing may be
+    /// appended afterwards.
+    ///
+    /// # Errors
+    /// When the disk fails, or has failed before.
+    pub fn shut(&mut self) -> Result<Offset, LogError> {
         let segment = Arc::clone(self.active_segment());
         append::seal(&mut self.active, &segment, &mut self.pending);
         let content = Bytes::from(encode_snapshot(self.producers.entries()));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ottla_protocol::{Millis, Offset};
 
 use super::{Active, PartitionLog};
-use crate::commit::{Op, remove};
+use crate::commit::{Op, remove, write_index};
 use crate::error::LogError;
 use crate::load;
 use crate::names;
@@ -73,6 +73,7 @@ impl PartitionLog {
         }
         if let Some(last) = segments.last() {
             if let Some(position) = self.view().locate(last, offset)? {
+                write_index(last)?;
                 last.truncate(offset, position)?;
                 load::cut_txn_index(last, offset)?;
             }
