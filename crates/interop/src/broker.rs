@@ -15,6 +15,9 @@ use crate::{program, repository};
 /// How long a broker may take to be ready.
 const READY: Duration = Duration::from_secs(90);
 
+/// The cluster id that Kafka is formatted with.
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+
 /// What stands behind the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -183,18 +186,20 @@ impl Broker {
             text.push('\n');
         }
         fs::write(&properties, text).context("cannot write Kafka's properties")?;
-        let tool = |class: &str| -> anyhow::Result<Command> {
-            let mut java = java("error")?;
-            java.arg(class);
-            Ok(java)
-        };
         if !self.data()?.join("meta.properties").exists() {
-            let mut format = tool("kafka.tools.StorageTool")?;
-            format.args(["format", "-t", "4L6g3nShT-eMCtK--X86sw", "--standalone", "-c"]);
+            let mut format = program::java(&repository::client_classes()?, "error")?;
+            format.args([
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                CLUSTER_ID,
+                "--standalone",
+                "-c",
+            ]);
             program::run(format.arg(&properties), READY)?;
         }
-        let mut kafka = java("warn")?;
-        kafka.args(["-Xmx768m", "kafka.Kafka"]).arg(&properties).stdin(Stdio::null());
+        let mut kafka = program::java(&repository::client_classes()?, "warn")?;
+        kafka.arg("kafka.Kafka").arg(&properties).stdin(Stdio::null());
         kafka.stdout(self.log_file()?).stderr(self.log_file()?);
         self.process = Some(kafka.spawn().context("cannot start Kafka")?);
         self.address = broker;
@@ -226,15 +231,6 @@ impl Drop for Broker {
             eprintln!("{}", self.log());
         }
     }
-}
-
-/// A Java virtual machine that starts quickly, with Kafka's jars and our classes.
-pub fn java(log_level: &str) -> anyhow::Result<Command> {
-    let mut java = Command::new(repository::installed("java")?);
-    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
-    java.arg(format!("-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"));
-    java.arg("-cp").arg(repository::class_path()?);
-    Ok(java)
 }
 
 /// The first address of the ready line: `ottla ready on HOST:PORT…`.

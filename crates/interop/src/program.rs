@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::repository;
+
 /// What a program said and how it ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -95,6 +97,15 @@ fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A Java virtual machine that starts quickly, with these classes.
+pub fn java(class_path: &str, log_level: &str) -> anyhow::Result<Command> {
+    let mut java = Command::new(repository::installed("java")?);
+    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx768m"]);
+    java.arg(format!("-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"));
+    java.args(["-cp", class_path]);
+    Ok(java)
 }
 
 /// Runs a client program that reports `ok NAME` or `FAILED NAME: what` for each scenario.

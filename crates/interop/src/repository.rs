@@ -33,11 +33,16 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("{program} is missing: run `cargo xtask clients` first"))
 }
 
-/// The class path of Kafka's own jars and of our Java programs.
-pub fn class_path() -> anyhow::Result<String> {
+/// The class path of Kafka 4.4.0's jars and of our Java programs.
+pub fn client_classes() -> anyhow::Result<String> {
     let jars = fetched("java/libs")?.join("*");
     let classes = root().join("target/clients/java/classes");
     Ok(format!("{}:{}", classes.display(), jars.display()))
+}
+
+/// The class path of Kafka's command line tools, with the clients of their release.
+pub fn tool_classes() -> anyhow::Result<String> {
+    Ok(fetched("java/tools")?.join("*").display().to_string())
 }
 
 /// The binary under test: `OTTLA_BIN`, or the newest of the two that cargo builds.
@@ -47,7 +52,8 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         ensure!(named.is_file(), "OTTLA_BIN names {}, which is no file", named.display());
         return Ok(named);
     }
-    let built = ["release", "debug"].map(|profile| root().join("target").join(profile).join("ottla"));
+    let built =
+        ["release", "debug"].map(|profile| root().join("target").join(profile).join("ottla"));
     let age = |path: &PathBuf| path.metadata().and_then(|found| found.modified()).ok();
     let newest = built.into_iter().filter(|path| path.is_file()).max_by_key(age);
     newest.context("no ottla is built: run `cargo build --release` first")

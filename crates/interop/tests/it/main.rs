@@ -1,0 +1,16 @@
+//! Real clients against the real binary, each test with a broker of its own.
+//! `OTTLA_INTEROP_AGAINST=kafka` runs the same against Apache Kafka 4.4.0, an address against
+//! whatever listens there.
+
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod kcat;
+#[cfg(test)]
+mod suites;
+#[cfg(test)]
+mod tools;
