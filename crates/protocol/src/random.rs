@@ -23,13 +23,21 @@ pub trait MessageVisitor {
 pub struct RandomSource {
     state: u64,
     depth: u32,
+    unknown_tags: bool,
 }
 
 impl RandomSource {
     /// A source that always gives the same for the same seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { state: seed, depth: 0 }
+        Self { state: seed, depth: 0, unknown_tags: true }
+    }
+
+    /// The same source without unknown tagged fields in what it invents.
+    #[must_use]
+    pub const fn without_unknown_tags(mut self) -> Self {
+        self.unknown_tags = false;
+        self
     }
 
     /// The next 64 bits (SplitMix64).
@@ -171,6 +179,9 @@ impl RandomSource {
     pub fn tagged_fields(&mut self, free: u32) -> TaggedFields {
         let mut fields = Vec::new();
         let mut tag = free;
+        if !self.unknown_tags {
+            return TaggedFields::new();
+        }
         for _ in 0..self.below(8).saturating_sub(5) {
             tag += u32::from(self.u16()) % 200;
             fields.push((tag, self.bytes()));

@@ -364,4 +364,13 @@ impl Reader {
     ) -> Result<Option<T>, DecodeError> {
         if self.i8()? < 0 { Ok(None) } else { decode(self, version).map(Some) }
     }
+
+    /// A struct in a tagged field behind a variable-length integer that is 0 for null.
+    pub(crate) fn nullable_tagged<T>(
+        &mut self,
+        version: i16,
+        decode: fn(&mut Self, i16) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.uvarint()? == 0 { Ok(None) } else { decode(self, version).map(Some) }
+    }
 }

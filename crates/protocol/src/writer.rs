@@ -276,15 +276,18 @@ impl Writer {
         version: i16,
         encode: fn(&T, &mut Self, i16) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        match value {
-            None => {
-                self.i8(-1);
-                Ok(())
-            }
-            Some(value) => {
-                self.i8(1);
-                encode(value, self, version)
-            }
-        }
+        self.i8(if value.is_some() { 1 } else { -1 });
+        value.map_or(Ok(()), |value| encode(value, self, version))
+    }
+
+    /// A struct in a tagged field behind a byte that is 0 for null.
+    pub(crate) fn nullable_tagged<T>(
+        &mut self,
+        value: Option<&T>,
+        version: i16,
+        encode: fn(&T, &mut Self, i16) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.u8(u8::from(value.is_some()));
+        value.map_or(Ok(()), |value| encode(value, self, version))
     }
 }

@@ -69,7 +69,7 @@ impl ConsumerGroupMemberMetadataValue {
             match tag {
                 0 => {
                     m.classic_member_metadata =
-                        r.nullable(version, ClassicMemberMetadata::decode_body)?
+                        r.nullable_tagged(version, ClassicMemberMetadata::decode_body)?
                 }
                 _ => r.keep_tag(&mut tags)?,
             }
@@ -99,7 +99,7 @@ impl ConsumerGroupMemberMetadataValue {
                 0,
                 1 + self.classic_member_metadata.as_ref().map_or(0, |s| s.body_len(version)),
             )?;
-            w.nullable(
+            w.nullable_tagged(
                 self.classic_member_metadata.as_ref(),
                 version,
                 ClassicMemberMetadata::encode_body,

@@ -123,6 +123,11 @@ impl FieldCode {
         self.null != Null::Never
     }
 
+    /// In a tagged field Kafka marks a null struct in another way.
+    fn in_tag(&self) -> &'static str {
+        if self.tag.is_some() { "_tagged" } else { "" }
+    }
+
     /// Reads a value that is present.
     pub fn decode(&self) -> String {
         let (flex, rust) = (self.flex, self.rust());
@@ -138,7 +143,9 @@ impl FieldCode {
             }
         };
         let or_null = match &self.kind {
-            Type::Struct(_) => format!("r.nullable(version, {rust}::decode_body)?"),
+            Type::Struct(_) => {
+                format!("r.nullable{}(version, {rust}::decode_body)?", self.in_tag())
+            }
             Type::Scalar(_) | Type::ScalarArray(_) | Type::StructArray(_) => {
                 plain.replacen("r.", "r.nullable_", 1)
             }
@@ -167,7 +174,8 @@ impl FieldCode {
                 format!("w.{}_array({}, {flex})?;", method(*s), self.slice())
             }
             Type::Struct(_) if self.nullable() => {
-                format!("w.nullable(self.{id}.as_ref(), version, {rust}::encode_body)?;")
+                let tag = self.in_tag();
+                format!("w.nullable{tag}(self.{id}.as_ref(), version, {rust}::encode_body)?;")
             }
             Type::Struct(_) => format!("self.{id}.encode_body(w, version)?;"),
             Type::StructArray(_) => {
