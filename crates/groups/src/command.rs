@@ -96,7 +96,9 @@ impl Command {
     #[must_use]
     pub fn refuse(&self, error: ErrorCode) -> Reply {
         match self {
-            Self::JoinGroup { .. } => Reply::JoinGroup(join_error(StrBytes::default(), error)),
+            Self::JoinGroup { version, .. } => {
+                Reply::JoinGroup(join_error(*version, StrBytes::default(), error))
+            }
             Self::SyncGroup { .. } => Reply::SyncGroup(sync_error(error)),
             // Nobody can tell yet: the member goes on.
             Self::Heartbeat { .. } if error == ErrorCode::CoordinatorLoadInProgress => {

@@ -43,7 +43,8 @@ impl Reply {
     #[must_use]
     pub fn into_refusal(self, error: ErrorCode) -> Self {
         match self {
-            Self::JoinGroup(_) => Self::JoinGroup(join_error(StrBytes::default(), error)),
+            // The version is not known here; this name fits all of them.
+            Self::JoinGroup(_) => Self::JoinGroup(join_error(0, StrBytes::default(), error)),
             Self::SyncGroup(_) => Self::SyncGroup(sync_error(error)),
             Self::Heartbeat(_) => Self::Heartbeat(heartbeat_error(error)),
             Self::LeaveGroup(_) => Self::LeaveGroup(leave_error(error)),
@@ -84,14 +85,17 @@ pub fn append_error(error: ErrorCode) -> ErrorCode {
     }
 }
 
-/// A refused JoinGroup, right for every version.
-pub(crate) fn join_error(member_id: StrBytes, error: ErrorCode) -> JoinGroupResponse {
-    JoinGroupResponse {
-        error_code: error.into(),
-        member_id,
-        protocol_name: Some(StrBytes::default()),
-        ..JoinGroupResponse::default()
-    }
+/// A refused JoinGroup.
+pub(crate) fn join_error(version: i16, member_id: StrBytes, error: ErrorCode) -> JoinGroupResponse {
+    finish_join(
+        version,
+        JoinGroupResponse {
+            error_code: error.into(),
+            member_id,
+            protocol_name: None,
+            ..JoinGroupResponse::default()
+        },
+    )
 }
 
 /// Makes a JoinGroup response fit its version: below 7 the protocol's name cannot be null.

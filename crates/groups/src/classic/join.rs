@@ -26,7 +26,8 @@ pub(crate) struct Joining {
 impl Joining {
     /// Refuses, naming this member.
     pub(super) fn refuse(&self, member_id: StrBytes, error: ErrorCode, step: &mut Step<'_>) {
-        step.reply(self.waiter, Reply::JoinGroup(join_error(member_id, error)));
+        let response = join_error(self.waiter.version, member_id, error);
+        step.reply(self.waiter, Reply::JoinGroup(response));
     }
 
     /// The id the member gets when it has none: its instance or client id, and a random UUID.
@@ -156,10 +157,7 @@ impl ClassicGroup {
         let request = &joining.request;
         let member_id = request.member_id.clone();
         if let Err(error) = self.check_member(&member_id, request.group_instance_id.as_deref()) {
-            let mut response = join_error(member_id, error);
-            response.protocol_name = None;
-            let response = finish_join(joining.waiter.version, response);
-            step.reply(joining.waiter, Reply::JoinGroup(response));
+            joining.refuse(member_id, error, step);
             return;
         }
         let same = self
@@ -209,7 +207,8 @@ impl ClassicGroup {
         if let Some(old) = superseded {
             // Kafka leaves such a request without an answer; but here later requests of its
             // connection may be waiting behind it.
-            step.reply(old, Reply::JoinGroup(join_error(id, ErrorCode::RebalanceInProgress)));
+            let response = join_error(old.version, id, ErrorCode::RebalanceInProgress);
+            step.reply(old, Reply::JoinGroup(response));
         }
     }
 

@@ -5,7 +5,7 @@ use ottla_protocol::k11_join_group::JoinGroupRequestProtocol;
 use ottla_protocol::{ErrorCode, Millis, StrBytes};
 
 use super::Step;
-use crate::reply::{finish_join, join_error, sync_error};
+use crate::reply::{join_error, sync_error};
 use crate::{Now, Reply, Token};
 
 /// A request that waits for its answer.
@@ -62,7 +62,7 @@ impl Member {
     /// Answers whatever waits with an error. The caller keeps the count of waiting joins.
     pub(super) fn answer_unknown(&mut self, id: StrBytes, error: ErrorCode, step: &mut Step<'_>) {
         if let Some(waiter) = self.join.take() {
-            step.reply(waiter, Reply::JoinGroup(join_error(id, error)));
+            step.reply(waiter, Reply::JoinGroup(join_error(waiter.version, id, error)));
         }
         if let Some(waiter) = self.sync.take() {
             step.reply(waiter, Reply::SyncGroup(sync_error(error)));
@@ -72,9 +72,9 @@ impl Member {
     /// Answers whatever waits under an id that its instance has given up.
     pub(super) fn answer_fenced(&mut self, id: &StrBytes, step: &mut Step<'_>) {
         if let Some(waiter) = self.join.take() {
-            let mut response = join_error(id.clone(), ErrorCode::FencedInstanceId);
-            response.protocol_name = None;
-            step.reply(waiter, Reply::JoinGroup(finish_join(waiter.version, response)));
+            let error = ErrorCode::FencedInstanceId;
+            let response = join_error(waiter.version, id.clone(), error);
+            step.reply(waiter, Reply::JoinGroup(response));
         }
         if let Some(waiter) = self.sync.take() {
             step.reply(waiter, Reply::SyncGroup(sync_error(ErrorCode::FencedInstanceId)));

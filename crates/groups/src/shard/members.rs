@@ -21,7 +21,8 @@ impl Shard {
         }
         let id = request.group_id.clone();
         if let Err((member_id, error)) = self.check_join(request) {
-            out.reply(joining.waiter.token, Reply::JoinGroup(join_error(member_id, error)));
+            let Waiter { token, version } = joining.waiter;
+            out.reply(token, Reply::JoinGroup(join_error(version, member_id, error)));
             return;
         }
         let is_new = self.make_way(&id, now, out);
@@ -81,6 +82,13 @@ impl Shard {
         let refuse = |out: &mut Outcome, error| {
             out.reply(waiter.token, Reply::SyncGroup(sync_error(error)));
         };
+        if waiter.version >= 5
+            && (request.protocol_type.is_none() || request.protocol_name.is_none())
+        {
+            // Nullable on the wire for the sake of older versions alone (KIP-559).
+            refuse(out, ErrorCode::InconsistentGroupProtocol);
+            return;
+        }
         if request.group_id.is_empty() {
             refuse(out, ErrorCode::InvalidGroupId);
             return;

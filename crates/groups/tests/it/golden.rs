@@ -2,7 +2,7 @@
 //! consumer group, each with one member of librdkafka that commits. It is loaded; and the same
 //! life lived here must give the same bytes.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ottla_groups::{Command, Config, Now, Outcome, Record, Reply, Shard, Token};
 use ottla_protocol::group_metadata_value::MemberMetadata;
 use ottla_protocol::k08_offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -10,10 +10,11 @@ use ottla_protocol::k09_offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRespo
 use ottla_protocol::k11_join_group::JoinGroupRequestProtocol;
 use ottla_protocol::k13_leave_group::MemberIdentity;
 use ottla_protocol::k14_sync_group::SyncGroupRequestAssignment;
+use ottla_protocol::k47_offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use ottla_protocol::{
     ErrorCode, GroupMetadataValue, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, Millis, Offset, OffsetCommitRequest, OffsetCommitValue, ProducerId, Reader,
-    StrBytes, SyncGroupRequest, Uuid,
+    LeaveGroupRequest, Millis, Offset, OffsetCommitRequest, OffsetCommitValue, OffsetDeleteRequest,
+    ProducerId, Reader, StrBytes, SyncGroupRequest,
 };
 
 /// The records of the golden log, from offset 0.
@@ -90,6 +91,7 @@ fn fetch(shard: &mut Shard, group: &str, stable: bool) -> OffsetFetchResponseGro
     };
     match ask(shard, WRITTEN, Command::OffsetFetch { group, require_stable: stable }).1 {
         Reply::OffsetFetch(response) => response,
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are wrong")]
         other => panic!("{other:?}"),
     }
 }
@@ -247,7 +249,7 @@ fn consumer_group_refuses_classic_members() {
         member_id: member_id.clone(),
         ..SyncGroupRequest::default()
     };
-    assert_eq!(error(Command::SyncGroup { request, version: 5 }), ErrorCode::UnknownMemberId);
+    assert_eq!(error(Command::SyncGroup { request, version: 4 }), ErrorCode::UnknownMemberId);
     let request = HeartbeatRequest {
         group_id: group_id.clone(),
         member_id: member_id.clone(),
@@ -341,8 +343,103 @@ fn transactional_offsets() {
     assert_eq!(seen(&mut aborted, true), (2, ErrorCode::None));
     shard.end_transaction(second, true);
     assert_eq!(seen(&mut shard, true), (3, ErrorCode::None));
+    assert_eq!(seen(&mut aborted, true), (2, ErrorCode::None), "ended before");
     shard.end_transaction(ProducerId(3), true);
     assert_eq!(seen(&mut shard, true), (3, ErrorCode::None));
+}
+
+/// A tombstone ends what is pending, too; and what is pending can be deleted before it shows.
+#[test]
+fn deletion_ends_what_is_pending() {
+    let golden = golden();
+    let (key, value) = (&golden[2].key, golden[2].value.as_ref());
+    let producer = ProducerId(1);
+    let mut shard = Shard::new(Config::default());
+    shard.apply_transactional(Offset(0), producer, key, value).unwrap();
+    assert!(shard.loaded(now(WRITTEN)).is_empty());
+    let mut expired = shard.clone();
+    let late = WRITTEN + Config::default().offsets_retention.0 * 2;
+    assert!(expired.tick(now(late)).is_empty(), "an open transaction keeps its group");
+    let group_id = StrBytes::from("golden-classic");
+    let topics = vec![OffsetDeleteRequestTopic {
+        name: StrBytes::from("codecs"),
+        partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+    }];
+    let request = OffsetDeleteRequest { group_id: group_id.clone(), topics };
+    let tombstone = Record { key: key.clone(), value: None };
+    let (records, _) = ask(&mut shard.clone(), WRITTEN, Command::OffsetDelete { request });
+    assert_eq!(records, std::slice::from_ref(&tombstone));
+    let group_ids = vec![group_id];
+    let (records, _) = ask(&mut shard, WRITTEN, Command::DeleteGroups { group_ids });
+    assert_eq!(records.first(), Some(&tombstone));
+    shard.end_transaction(producer, true);
+    assert!(fetch(&mut shard, "golden-classic", true).topics.is_empty());
+
+    let committed = golden[2].clone();
+    let mut both = load(std::slice::from_ref(&committed));
+    both.apply_transactional(Offset(1), producer, key, value).unwrap();
+    assert!(both.tick(now(late)).is_empty(), "nor does what it may change expire");
+    both.end_transaction(producer, false);
+    assert_eq!(both.tick(now(late * 2)).records.len(), 2, "the offset and its group");
+}
+
+/// A key of another type than offsets.
+fn key(kind: i16, group: &str, member: &str) -> Bytes {
+    let mut key = BytesMut::new();
+    key.put_i16(kind);
+    for text in [group, member].iter().filter(|text| !text.is_empty()) {
+        key.put_i16(i16::try_from(text.len()).unwrap());
+        key.put_slice(text.as_bytes());
+    }
+    key.freeze()
+}
+
+/// Share and streams groups are kept and listed; share groups stay when they are empty.
+#[test]
+fn other_groups_are_kept() {
+    let anything = Bytes::from_static(&[0, 0]);
+    let mut shard = Shard::new(Config::default());
+    let records = [
+        (11, "share", ""),
+        (10, "share", "m"),
+        (17, "streams", ""),
+        (19, "streams", "m"),
+        (11, "idle", ""),
+        (3, "bare", ""),
+        (3, "gone", ""),
+        (5, "gone", "m"),
+    ];
+    for (kind, group, member) in records {
+        shard.apply(Offset(0), &key(kind, group, member), Some(&anything)).unwrap();
+    }
+    shard.apply(Offset(0), &key(3, "gone", ""), None).unwrap();
+    assert!(shard.loaded(now(WRITTEN)).is_empty());
+    let listed = |shard: &mut Shard| {
+        let list = Command::ListGroups { states: vec![], types: vec![] };
+        let (_, Reply::ListGroups(list)) = ask(shard, WRITTEN, list) else { panic!("a list") };
+        let groups = list.groups.iter();
+        groups.map(|g| format!("{} {} {}", g.group_id, g.group_state, g.group_type)).collect()
+    };
+    let all: Vec<String> = listed(&mut shard);
+    assert_eq!(
+        all,
+        ["bare Empty consumer", "idle Empty share", "share Stable share", "streams Stable streams"]
+    );
+    let error = |group: &str| {
+        let protocols = vec![JoinGroupRequestProtocol::default()];
+        let request = JoinGroupRequest { protocols, ..JoinGroupRequest::default() };
+        let (_, reply) = ask(&mut shard.clone(), WRITTEN, join(group, request, [0; 16]));
+        let Reply::JoinGroup(response) = reply else { panic!("{reply:?}") };
+        ErrorCode::from_code(response.error_code)
+    };
+    for group in ["share", "streams", "idle"] {
+        assert_eq!(error(group), ErrorCode::InconsistentGroupProtocol);
+    }
+    assert_eq!(error("bare"), ErrorCode::MemberIdRequired);
+    let late = WRITTEN + 24 * 60 * 60_000;
+    let outcome = shard.tick(now(late));
+    let tombstone = Record { key: key(3, "bare", ""), value: None };
+    assert_eq!(outcome.records, [tombstone], "a consumer group with nothing left goes");
 }
 
 #[test]
@@ -367,6 +464,5 @@ fn damage_is_told_and_the_unknown_skipped() {
             shard.apply(Offset(7), &record.key.slice(..end), None).expect_err("cut short");
         }
     }
-    let id = Uuid::ZERO;
-    assert!(shard.loaded(now(WRITTEN)).is_empty() && id.is_zero());
+    assert!(shard.loaded(now(WRITTEN)).is_empty());
 }

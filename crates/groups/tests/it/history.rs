@@ -220,7 +220,7 @@ impl History {
                 assignments: assignments.collect(),
                 ..SyncGroupRequest::default()
             },
-            version: 5,
+            version: 4,
         }
     }
 
@@ -240,6 +240,7 @@ impl History {
                     }
                     ErrorCode::MemberIdRequired => client.member_id = response.member_id.clone(),
                     ErrorCode::RebalanceInProgress => {}
+                    #[expect(clippy::wildcard_enum_match_arm, reason = "told to begin anew")]
                     other => {
                         assert_ne!(other, ErrorCode::UnknownServerError);
                         *client = Client::default();

@@ -3,8 +3,8 @@
 //! instead and can be pasted in.
 //!
 //! Steps: `join G [id=@1] [v=9] [instance=i] [session=10000] [rebalance=30000] [type=consumer]
-//! [protocols=range,sticky] [topics=t]`, `sync G @1 gen=1 [instance=i] [@1=x @2=y] [type=..]
-//! [protocol=..]`, `beat G @1 gen=1 [instance=i]`, `leave G [v=5] @1 instance=i @2/i`, `commit G
+//! [protocols=range,sticky] [topics=t]`, `sync G @1 gen=1 [v=5] [instance=i] [@1=x @2=y]
+//! [type=consumer] [protocol=range]`, `beat G @1 gen=1 [instance=i]`, `leave G [v=5] @1 instance=i @2/i`, `commit G
 //! [@1] [gen=1] [v=9] [instance=i] [retention=ms] t-0=5[/meta]…`, `fetch G [stable] [member=@1]
 //! t-0 …` or `*`, `forget G t-0 …` (OffsetDelete), `describe G [v=5]`, `list [state=..]
 //! [type=..]`, `delete G…`, `deleted-topic t [id=n]`, `at MS`, `config key=value…`, `reload`.
@@ -67,6 +67,11 @@ impl<'a> Words<'a> {
 
     fn number<N: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str, default: N) -> N {
         self.get(name).map_or(default, |value| value.parse().expect("a number"))
+    }
+
+    /// With a default; `-` stands for null.
+    fn text_or(&self, name: &str, default: &str) -> Option<StrBytes> {
+        Some(StrBytes::from(self.get(name).unwrap_or(default))).filter(|text| *text != "-")
     }
 
     fn text(&self, name: &str) -> Option<StrBytes> {
@@ -221,12 +226,12 @@ impl Script {
                 generation_id: words.number("gen", -1),
                 member_id: self.id(words.plain[2]),
                 group_instance_id: words.text("instance"),
-                protocol_type: words.text("type"),
-                protocol_name: words.text("protocol"),
+                protocol_type: words.text_or("type", "consumer"),
+                protocol_name: words.text_or("protocol", "range"),
                 assignments: assignments.collect(),
                 ..SyncGroupRequest::default()
             },
-            version: 5,
+            version: words.number("v", 5),
         }
     }
 
@@ -341,7 +346,7 @@ impl Script {
         let error = ErrorCode::from_code(response.error_code);
         let id = self.name(&response.member_id);
         if error != ErrorCode::None {
-            let protocol = response.protocol_name.as_deref().map_or(" protocol=null", |_| "");
+            let protocol = response.protocol_name.as_deref().map_or("", |_| " protocol=");
             return format!("join {} {id}{protocol}", error.name());
         }
         let members = response.members.iter().map(|member| {

@@ -125,7 +125,7 @@ fn refusals() {
         > join g protocols=other
         #11 join INCONSISTENT_GROUP_PROTOCOL -
         > join g id=nobody
-        #12 join UNKNOWN_MEMBER_ID nobody protocol=null
+        #12 join UNKNOWN_MEMBER_ID nobody
         > sync g nobody gen=1
         #13 sync UNKNOWN_MEMBER_ID
         > sync - nobody gen=1
@@ -138,27 +138,33 @@ fn refusals() {
         #17 sync INCONSISTENT_GROUP_PROTOCOL
         > sync g @9 gen=1 type=other
         #18 sync INCONSISTENT_GROUP_PROTOCOL
+        > sync g @9 gen=1 type=-
+        #19 sync INCONSISTENT_GROUP_PROTOCOL
+        > sync g @9 gen=1 protocol=-
+        #20 sync INCONSISTENT_GROUP_PROTOCOL
+        > sync h nobody gen=7 protocol=-
+        #21 sync INCONSISTENT_GROUP_PROTOCOL
         > beat g nobody gen=1
-        #19 beat UNKNOWN_MEMBER_ID
+        #22 beat UNKNOWN_MEMBER_ID
         > beat - nobody gen=1
-        #20 beat INVALID_GROUP_ID
+        #23 beat INVALID_GROUP_ID
         > beat h nobody gen=1
-        #21 beat UNKNOWN_MEMBER_ID
+        #24 beat UNKNOWN_MEMBER_ID
         > beat g @9 gen=0
-        #22 beat ILLEGAL_GENERATION
+        #25 beat ILLEGAL_GENERATION
         > leave g nobody
-        #23 leave NONE nobody=UNKNOWN_MEMBER_ID
+        #26 leave NONE nobody=UNKNOWN_MEMBER_ID
         > leave - nobody
-        #24 leave INVALID_GROUP_ID
+        #27 leave INVALID_GROUP_ID
         > leave h nobody
-        #25 leave NONE nobody=UNKNOWN_MEMBER_ID
+        #28 leave NONE nobody=UNKNOWN_MEMBER_ID
         > leave h v=2 nobody
-        #26 leave UNKNOWN_MEMBER_ID
+        #29 leave UNKNOWN_MEMBER_ID
         > leave g v=2 nobody
-        #27 leave UNKNOWN_MEMBER_ID
+        #30 leave UNKNOWN_MEMBER_ID
         > leave g v=2 @9
         log group g gen=2 type=consumer protocol=null leader=null since=0
-        #28 leave NONE
+        #31 leave NONE
         ",
     );
 }
@@ -168,14 +174,14 @@ fn protocol_null_only_where_the_version_has_it() {
     check(
         "
         > join g v=6 id=nobody
-        #1 join UNKNOWN_MEMBER_ID nobody
+        #1 join UNKNOWN_MEMBER_ID nobody protocol=
         > join g v=3
         log group g gen=0 type=- protocol=null leader=null since=0
         #2 join @2 gen=1 consumer/range leader=@2 @2
         > join g v=6 id=nobody
-        #3 join UNKNOWN_MEMBER_ID nobody
+        #3 join UNKNOWN_MEMBER_ID nobody protocol=
         > join g v=7 id=nobody
-        #4 join UNKNOWN_MEMBER_ID nobody protocol=null
+        #4 join UNKNOWN_MEMBER_ID nobody
         ",
     );
 }
@@ -193,14 +199,14 @@ fn group_that_is_full() {
         #3 join @1 gen=2 consumer/range leader=@1 @1 @2
         #2 join @2 gen=2 consumer/range leader=@1
         > join g v=3
-        #4 join GROUP_MAX_SIZE_REACHED -
+        #4 join GROUP_MAX_SIZE_REACHED - protocol=
         > sync g @2 gen=2
         > sync g @1 gen=2 @1=a @2=b
         log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
         #6 sync NONE a
         #5 sync NONE b
         > join g v=3
-        #7 join GROUP_MAX_SIZE_REACHED -
+        #7 join GROUP_MAX_SIZE_REACHED - protocol=
         > join g id=@1 protocols=range
         ",
     );
@@ -247,7 +253,7 @@ fn protocol_that_all_support_and_most_prefer() {
         #3 join @1 gen=2 consumer/b leader=@1 @1 @2
         #2 join @2 gen=2 consumer/b leader=@1
         > join g v=3 protocols=a
-        #4 join INCONSISTENT_GROUP_PROTOCOL -
+        #4 join INCONSISTENT_GROUP_PROTOCOL - protocol=
         ",
     );
 }
@@ -324,7 +330,7 @@ fn a_join_that_is_sent_again() {
         > join g v=3
         > join g v=3
         > join g id=@2
-        #2 join REBALANCE_IN_PROGRESS @2
+        #2 join REBALANCE_IN_PROGRESS @2 protocol=
         > join g id=@2
         #4 join REBALANCE_IN_PROGRESS @2
         > join g id=@1

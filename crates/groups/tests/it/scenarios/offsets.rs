@@ -166,13 +166,13 @@ fn deleted_by_request() {
 }
 
 #[test]
-fn subscription_that_cannot_be_read() {
+fn members_that_are_no_consumers() {
     check(
         "
         > join g v=3 topics=t type=connect
         log group g gen=0 type=- protocol=null leader=null since=0
         #1 join @1 gen=1 connect/range leader=@1 @1
-        > sync g @1 gen=1 @1=a
+        > sync g @1 gen=1 type=connect @1=a
         log group g gen=1 type=connect protocol=range leader=@1 since=0 @1=a
         #2 sync NONE a
         > commit g @1 gen=1 t-0=1

@@ -236,7 +236,7 @@ fn pending_member_may_leave() {
         > leave g @1
         #2 leave NONE @1=NONE
         > join g id=@1
-        #3 join UNKNOWN_MEMBER_ID @1 protocol=null
+        #3 join UNKNOWN_MEMBER_ID @1
         > describe g
         #4 describe g Empty -/- NONE
         ",
@@ -274,7 +274,7 @@ fn initial_delay_ends_when_nobody_comes() {
         > join g v=3
         log group g gen=0 type=- protocol=null leader=null since=0
         > leave g @1
-        #1 join UNKNOWN_MEMBER_ID -
+        #1 join UNKNOWN_MEMBER_ID - protocol=
         #2 leave NONE @1=NONE
         > at 3000
         3000 log group g gen=1 type=consumer protocol=null leader=null since=3000
@@ -306,6 +306,126 @@ fn everyone_is_gone() {
         #6 describe g Empty consumer/- NONE
         > join g v=3
         #7 join @7 gen=4 consumer/range leader=@7 @7
+        ",
+    );
+}
+
+#[test]
+fn before_version_5_a_sync_names_no_protocol() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > sync g @1 gen=1 v=4 type=- protocol=- @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        ",
+    );
+}
+
+#[test]
+fn rebalance_while_a_follower_has_not_synced() {
+    check(
+        "
+        > join g v=3 session=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3 session=60000
+        > join g id=@1 session=60000
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > at 25000
+        > join g v=3 session=60000
+        > at 31000
+        > describe g
+        #6 describe g PreparingRebalance consumer/- NONE @1=a @2=b @5=
+        > join g id=@2 session=60000
+        > join g id=@1 session=60000
+        #8 join @1 gen=3 consumer/range leader=@1 @1 @2 @5
+        #7 join @2 gen=3 consumer/range leader=@1
+        #5 join @5 gen=3 consumer/range leader=@1
+        > describe g
+        #9 describe g CompletingRebalance consumer/- NONE @1=a @2=b @5=
+        ",
+    );
+}
+
+#[test]
+fn follower_who_waits_outlives_its_session() {
+    check(
+        "
+        > join g v=3 session=20000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3 session=6000
+        > join g id=@1 session=20000
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @2 gen=2
+        > at 10000
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #5 sync NONE a
+        #4 sync NONE b
+        > at 15999
+        > at 16000
+        > beat g @1 gen=2
+        #6 beat REBALANCE_IN_PROGRESS
+        > beat g @2 gen=2
+        #7 beat UNKNOWN_MEMBER_ID
+        ",
+    );
+}
+
+#[test]
+fn member_who_left_without_sync_does_not_hold_up_the_next_generation() {
+    check(
+        "
+        > join g v=3 session=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3 session=60000
+        > join g id=@1 session=60000
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > leave g @2
+        #4 leave NONE @2=NONE
+        > join g id=@1 session=60000
+        #5 join @1 gen=3 consumer/range leader=@1 @1
+        > sync g @1 gen=3 @1=a
+        log group g gen=3 type=consumer protocol=range leader=@1 since=0 @1=a
+        #6 sync NONE a
+        > at 29999
+        > beat g @1 gen=3
+        #7 beat NONE
+        > at 59999
+        > beat g @1 gen=3
+        #8 beat NONE
+        ",
+    );
+}
+
+#[test]
+fn assignment_of_an_abandoned_generation_is_gone() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1
+        > describe g
+        #4 describe g CompletingRebalance consumer/- NONE @1=a
+        > join g v=3
+        > describe g
+        #6 describe g PreparingRebalance consumer/- NONE @1= @5=
         ",
     );
 }

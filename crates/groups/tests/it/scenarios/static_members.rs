@@ -70,12 +70,12 @@ fn comes_back_with_another_protocol() {
         > join g instance=i protocols=a,b
         log group g gen=0 type=- protocol=null leader=null since=0
         #1 join @1 gen=1 consumer/a leader=@1 @1/i
-        > sync g @1 gen=1 @1=a
+        > sync g @1 gen=1 protocol=a @1=a
         log group g gen=1 type=consumer protocol=a leader=@1 since=0 @1=a
         #2 sync NONE a
         > join g instance=i protocols=b
         #3 join @3 gen=2 consumer/b leader=@3 @3/i
-        > sync g @3 gen=2 @3=b
+        > sync g @3 gen=2 protocol=b @3=b
         log group g gen=2 type=consumer protocol=b leader=@3 since=0 @3=b
         #4 sync NONE b
         ",
@@ -115,7 +115,7 @@ fn comes_back_while_joins_are_gathered() {
         #2 sync NONE a
         > join g instance=j
         > join g instance=j
-        #3 join FENCED_INSTANCE_ID @3 protocol=null
+        #3 join FENCED_INSTANCE_ID @3
         > join g instance=i
         #5 join @5 gen=2 consumer/range leader=@5 @5/i @4/j
         #4 join @4 gen=2 consumer/range leader=@5
@@ -189,7 +189,7 @@ fn nobody_joins_but_static_members_hold_on() {
         #2 sync NONE a
         > join g v=3 session=6000 rebalance=5000
         > leave g @3
-        #3 join UNKNOWN_MEMBER_ID -
+        #3 join UNKNOWN_MEMBER_ID - protocol=
         #4 leave NONE @3=NONE
         > at 7000
         > at 50000
@@ -242,11 +242,60 @@ fn wrong_instance() {
         > beat g @1 gen=1 instance=k
         #4 beat UNKNOWN_MEMBER_ID
         > join g id=@1 instance=k
-        #5 join UNKNOWN_MEMBER_ID @1 protocol=null
+        #5 join UNKNOWN_MEMBER_ID @1
         > join g id=nobody instance=i
-        #6 join FENCED_INSTANCE_ID nobody protocol=null
+        #6 join FENCED_INSTANCE_ID nobody
         > leave g nobody/i
         #7 leave NONE nobody/i=FENCED_INSTANCE_ID
+        ",
+    );
+}
+
+#[test]
+fn instance_that_left_may_come_anew() {
+    check(
+        "
+        > join g instance=i
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1/i
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > leave g @1/i
+        log group g gen=2 type=consumer protocol=null leader=null since=0
+        #3 leave NONE @1/i=NONE
+        > join g instance=i
+        #4 join @4 gen=3 consumer/range leader=@4 @4/i
+        > beat g @4 gen=3 instance=i
+        #5 beat NONE
+        ",
+    );
+}
+
+#[test]
+fn comes_back_before_it_has_synced() {
+    check(
+        "
+        > join g instance=i session=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1/i
+        > join g instance=j session=60000
+        > join g id=@1 instance=i session=60000
+        #3 join @1 gen=2 consumer/range leader=@1 @1/i @2/j
+        #2 join @2 gen=2 consumer/range leader=@1
+        > sync g @1 gen=2 @1=a @2=b
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @2=b
+        #4 sync NONE a
+        > at 20000
+        > join g instance=j session=60000
+        log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @5=b
+        #5 join @5 gen=2 consumer/range leader=@1
+        > at 29000
+        > beat g @1 gen=2
+        #6 beat NONE
+        > at 31000
+        > describe g
+        #7 describe g PreparingRebalance consumer/- NONE @1=a
         ",
     );
 }

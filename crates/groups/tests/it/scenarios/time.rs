@@ -89,7 +89,7 @@ fn new_member_waits_five_minutes() {
         > join g v=3 rebalance=600000
         > at 299999
         > at 300000
-        300000 #3 join UNKNOWN_MEMBER_ID -
+        300000 #3 join UNKNOWN_MEMBER_ID - protocol=
         > describe g
         #4 describe g PreparingRebalance consumer/- NONE @1=a
         ",
@@ -152,10 +152,87 @@ fn waiting_requests_are_told_of_the_end() {
         #5 join @5 gen=2 consumer/range leader=@4
         > sync h @5 gen=2
         > reload
-        #3 join NOT_COORDINATOR @3
+        #3 join NOT_COORDINATOR @3 protocol=
         #7 sync NOT_COORDINATOR
         > describe g h
         #8 describe g Stable consumer/range NONE @1=a h Empty -/- NONE
+        ",
+    );
+}
+
+#[test]
+fn new_member_that_beats_lives_from_beat_to_beat() {
+    check(
+        "
+        > join g v=3 session=60000 rebalance=60000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > join g
+        #3 join MEMBER_ID_REQUIRED @3
+        > join g id=@3
+        > at 1000
+        > beat g @3 gen=1
+        #5 beat REBALANCE_IN_PROGRESS
+        > at 11000
+        11000 #4 join UNKNOWN_MEMBER_ID -
+        > join g
+        #6 join MEMBER_ID_REQUIRED @6
+        > join g id=@6
+        > at 12000
+        > commit g @6 gen=1 t-0=1
+        log offset g t-0 1 v4
+        #8 commit t-0=NONE
+        > at 22000
+        22000 #7 join UNKNOWN_MEMBER_ID -
+        > describe g
+        #9 describe g PreparingRebalance consumer/- NONE @1=a
+        ",
+    );
+}
+
+#[test]
+fn leader_is_known_after_loading() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > leave g @1
+        #2 join @2 gen=2 consumer/range leader=@2 @2
+        #3 leave NONE @1=NONE
+        > join g v=3
+        > join g id=@2
+        #5 join @2 gen=3 consumer/range leader=@2 @2 @4
+        #4 join @4 gen=3 consumer/range leader=@2
+        > sync g @2 gen=3 @2=a @4=b
+        log group g gen=3 type=consumer protocol=range leader=@2 since=0 @2=a @4=b
+        #6 sync NONE a
+        > join g instance=i
+        > leave g @2
+        #8 leave NONE @2=NONE
+        > join g id=@4
+        #9 join @4 gen=4 consumer/range leader=@4 @4 @7/i
+        #7 join @7 gen=4 consumer/range leader=@4
+        > sync g @4 gen=4 @4=a @7=b
+        log group g gen=4 type=consumer protocol=range leader=@4 since=0 @4=a @7=b
+        #10 sync NONE a
+        > join g instance=a
+        > join g id=@4
+        > join g id=@7 instance=i
+        #11 join @11 gen=5 consumer/range leader=@4
+        #12 join @4 gen=5 consumer/range leader=@4 @11/a @4 @7/i
+        #13 join @7 gen=5 consumer/range leader=@4
+        > sync g @4 gen=5 @4=a @7=b @11=c
+        log group g gen=5 type=consumer protocol=range leader=@4 since=0 @11=c @4=a @7=b
+        #14 sync NONE a
+        > reload
+        > join g instance=a
+        log group g gen=5 type=consumer protocol=range leader=@4 since=0 @15=c @4=a @7=b
+        #15 join @15 gen=5 consumer/range leader=@4
         ",
     );
 }
