@@ -119,7 +119,84 @@ fn read_header<'a>(bytes: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordError
 }
 
 /// Walks a record's body: everything after its length field, and nothing else.
-pub(crate) fn read_body(mut bytes: &[u8]) -> Result<Body<'_>, RecordError> {
+#[inline(always)]
+pub(crate) fn read_body(bytes: &[u8]) -> Result<Body<'_>, RecordError> {
+    match read_common_body(bytes) {
+        Some(body) => Ok(body),
+        None => read_any_body(bytes),
+    }
+}
+
+/// A sound body with small numbers, as nearly all are: no errors to tell apart, so that the walk
+/// stays in registers. `None` says nothing.
+#[inline(always)]
+fn read_common_body(bytes: &[u8]) -> Option<Body<'_>> {
+    let (timestamp_delta, at) = varint::peek(bytes, 1)?;
+    let (offset_delta, at) = varint::peek(bytes, at)?;
+    let (key, at) = peek_nullable(bytes, at)?;
+    let (value, at) = peek_nullable(bytes, at)?;
+    let (count, at) = varint::peek(bytes, at)?;
+    let headers = Headers { count: i32::try_from(count).ok()?, bytes: bytes.get(at..)? };
+    if peek_headers(bytes, count, at)? != bytes.len() {
+        return None;
+    }
+    let offset_delta = i32::try_from(offset_delta).ok()?;
+    Some(Body { timestamp_delta, offset_delta, key, value, headers })
+}
+
+/// Where `count` headers that begin at `at` end.
+#[inline(always)]
+fn peek_headers(bytes: &[u8], count: i64, mut at: usize) -> Option<usize> {
+    if count < 0 {
+        return None;
+    }
+    for _ in 0..count {
+        let (len, after) = varint::peek(bytes, at)?;
+        let (len, after) = varint::peek(bytes, after + usize::try_from(len).ok()?)?;
+        at = after + usize::try_from(len).unwrap_or(0);
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// What a leader looks at in a record of a compressed batch.
+pub(crate) struct Skimmed {
+    pub(crate) timestamp_delta: i64,
+    pub(crate) offset_delta: i32,
+    pub(crate) has_key: bool,
+}
+
+/// Goes over the record that `bytes` begin with: its fields and where they end, which (as in
+/// Kafka) may be elsewhere than its length says. `None` when it is not sound and small, longer
+/// than `max_len`, or not all there.
+#[inline(always)]
+pub(crate) fn skim_common(bytes: &[u8], max_len: i32) -> Option<(Skimmed, usize)> {
+    let (len, at) = varint::peek(bytes, 0)?;
+    if len < 0 || len > i64::from(max_len) {
+        return None;
+    }
+    let (timestamp_delta, at) = varint::peek(bytes, at + 1)?;
+    let (offset_delta, at) = varint::peek(bytes, at)?;
+    let (key, at) = peek_nullable(bytes, at)?;
+    let (_, at) = peek_nullable(bytes, at)?;
+    let (count, at) = varint::peek(bytes, at)?;
+    let end = peek_headers(bytes, count, at)?;
+    let offset_delta = i32::try_from(offset_delta).ok()?;
+    Some((Skimmed { timestamp_delta, offset_delta, has_key: key.is_some() }, end))
+}
+
+#[inline(always)]
+fn peek_nullable(bytes: &[u8], at: usize) -> Option<(Option<&[u8]>, usize)> {
+    let (len, at) = varint::peek(bytes, at)?;
+    match usize::try_from(len) {
+        Ok(len) => {
+            let end = at + len;
+            Some((Some(bytes.get(at..end)?), end))
+        }
+        Err(_) => Some((None, at)),
+    }
+}
+
+fn read_any_body(mut bytes: &[u8]) -> Result<Body<'_>, RecordError> {
     let bytes = &mut bytes;
     take(bytes, 1)?;
     let timestamp_delta = varint::read_i64(bytes)?;
@@ -141,7 +218,19 @@ pub(crate) fn read_body(mut bytes: &[u8]) -> Result<Body<'_>, RecordError> {
 }
 
 /// Reads a record's length and cuts its body off `bytes`.
+#[inline(always)]
 pub(crate) fn split_body<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], RecordError> {
+    if let Some((len, at)) = varint::peek(bytes, 0)
+        && let Ok(len) = usize::try_from(len)
+        && let Some((body, rest)) = bytes.get(at..).and_then(|rest| rest.split_at_checked(len))
+    {
+        *bytes = rest;
+        return Ok(body);
+    }
+    split_any_body(bytes)
+}
+
+fn split_any_body<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], RecordError> {
     let length = varint::read_i32(bytes)
         .map_err(|e| if e == RecordError::Varint { RecordError::LengthVarint } else { e })?;
     let len = usize::try_from(length).map_err(|_| RecordError::NegativeLength(length))?;

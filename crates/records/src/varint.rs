@@ -3,24 +3,24 @@
 
 use crate::error::RecordError;
 
-/// Reads an `i32`; `None` in place of an error when the bytes end.
+/// Reads an `i32`.
 pub(crate) fn read_i32(bytes: &mut &[u8]) -> Result<i32, RecordError> {
-    let raw = read_u32(bytes)?;
+    // Bits beyond 32 are dropped.
+    let raw = (read_raw(bytes, 5)? & 0xffff_ffff) as u32;
     Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
 }
 
-fn read_u32(bytes: &mut &[u8]) -> Result<u32, RecordError> {
-    if let [first, rest @ ..] = *bytes
-        && *first < 0x80
-    {
-        *bytes = rest;
-        return Ok(u32::from(*first));
-    }
-    let mut value = 0_u32;
-    for i in 0..5_u32 {
+/// Reads an `i64`.
+pub(crate) fn read_i64(bytes: &mut &[u8]) -> Result<i64, RecordError> {
+    Ok(unzigzag(read_raw(bytes, 10)?))
+}
+
+fn read_raw(bytes: &mut &[u8], longest: u32) -> Result<u64, RecordError> {
+    let mut value = 0_u64;
+    for i in 0..longest {
         let Some((byte, rest)) = bytes.split_first() else { return Err(RecordError::Cut) };
         *bytes = rest;
-        value |= (u32::from(*byte & 0x7f)) << (7 * i);
+        value |= (u64::from(*byte & 0x7f)) << (7 * i);
         if *byte < 0x80 {
             return Ok(value);
         }
@@ -28,18 +28,32 @@ fn read_u32(bytes: &mut &[u8]) -> Result<u32, RecordError> {
     Err(RecordError::Varint)
 }
 
-/// Reads an `i64`.
-pub(crate) fn read_i64(bytes: &mut &[u8]) -> Result<i64, RecordError> {
-    let mut value = 0_u64;
-    for i in 0..10_u32 {
-        let Some((byte, rest)) = bytes.split_first() else { return Err(RecordError::Cut) };
-        *bytes = rest;
-        value |= (u64::from(*byte & 0x7f)) << (7 * i);
-        if *byte < 0x80 {
-            return Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()));
-        }
+/// The number at `at` and where it ends, when it has one to four bytes (which an `i32` and an
+/// `i64` read the same way). `None` says nothing of what is there: [`read_i32`] does.
+#[inline(always)]
+pub(crate) fn peek(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+    let first = u64::from(*bytes.get(at)?);
+    if first < 0x80 {
+        return Some((unzigzag(first), at + 1));
     }
-    Err(RecordError::Varint)
+    let second = u64::from(*bytes.get(at + 1)?);
+    let value = (first & 0x7f) | (second & 0x7f) << 7;
+    if second < 0x80 {
+        return Some((unzigzag(value), at + 2));
+    }
+    let third = u64::from(*bytes.get(at + 2)?);
+    let value = value | (third & 0x7f) << 14;
+    if third < 0x80 {
+        return Some((unzigzag(value), at + 3));
+    }
+    let fourth = u64::from(*bytes.get(at + 3)?);
+    let value = value | (fourth & 0x7f) << 21;
+    (fourth < 0x80).then_some((unzigzag(value), at + 4))
+}
+
+#[inline(always)]
+const fn unzigzag(raw: u64) -> i64 {
+    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
 }
 
 /// Appends an `i32`.
@@ -108,5 +122,37 @@ mod tests {
         assert_eq!(read_i32(&mut [0x80, 0x80, 0x00].as_slice()), Ok(0));
         // Bits beyond 32 are dropped.
         assert_eq!(read_i32(&mut [0xfe, 0xff, 0xff, 0xff, 0x7f].as_slice()), Ok(i32::MAX));
+        assert_eq!(read_i32(&mut [0xfe, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3].as_slice()), Ok(i32::MAX));
+        assert_eq!(
+            read_i32(&mut [0x80, 0x80, 0x80, 0x80, 0x80, 0, 0, 0].as_slice()),
+            Err(RecordError::Varint)
+        );
+    }
+
+    #[test]
+    fn both_ways_of_reading_agree() {
+        let mut seed = 1_u64;
+        for round in 0..20_000_u32 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let value = (seed >> (round % 64)).cast_signed();
+            let mut out = Vec::new();
+            put_i64(&mut out, value);
+            let len = out.len();
+            assert_eq!(read_i64(&mut out.as_slice()), Ok(value));
+            out.extend_from_slice(&[0xff; 12]);
+            let mut rest = out.as_slice();
+            assert_eq!(read_i64(&mut rest), Ok(value));
+            assert_eq!(rest.len(), 12);
+            let peeked = peek(&out, 0);
+            assert_eq!(peeked, (len <= 4).then_some((value, len)));
+            assert_eq!(peek(&out[..len], 0), peeked);
+            assert_eq!(peek(&out[..len - 1], 0), None);
+            if len <= 4 {
+                let small = read_i32(&mut &out[..len]).unwrap();
+                assert_eq!(i64::from(small), value);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::builder::{BatchBuilder, BatchOptions, BuildError};
 use crate::compress::{Scratch, Stream, Window};
 use crate::error::{BatchError, CodecError, RecordError};
 use crate::header::{BatchHeader, Compression, TimestampType};
-use crate::record::{Body, read_body};
+use crate::record::{Body, Skimmed, read_body, skim_common};
 use crate::refusal::Refusal;
 use crate::validate::record_checks::RecordChecks;
 use crate::validate::{ValidationRules, nameless};
@@ -158,13 +158,6 @@ impl Fault {
     }
 }
 
-/// What of a record is looked at in place.
-struct Skimmed {
-    timestamp_delta: i64,
-    offset_delta: i32,
-    has_key: bool,
-}
-
 /// Walks over a stream's records.
 struct Walk<'s> {
     stream: Stream<'s>,
@@ -259,6 +252,14 @@ impl<'s> Walk<'s> {
 
     /// Goes over a record without its bytes.
     fn skim(&mut self) -> Result<Skimmed, Fault> {
+        if let Some((skimmed, len)) = skim_common(self.window.bytes(), self.max_record) {
+            self.window.consume(len);
+            return Ok(skimmed);
+        }
+        self.skim_any()
+    }
+
+    fn skim_any(&mut self) -> Result<Skimmed, Fault> {
         self.length()?;
         self.byte()?;
         let timestamp_delta = self.read_i64()?;
