@@ -17,8 +17,12 @@ pub struct Feature {
     /// Highest level that Kafka 4.4 knows. A directory that Kafka formatted may have it finalised
     /// already; it is kept, so that Kafka can take the directory back.
     pub max_known: i16,
-    /// Level a new cluster of the newest release finalises.
+    /// Level a new cluster finalises.
     pub initial: i16,
+    /// Lowest `metadata.version` of a new cluster that finalises it.
+    pub initial_from: i16,
+    /// Lowest `metadata.version` at which it can be above 0.
+    pub needs: i16,
 }
 
 /// All features, by name. A feature stays at 0 until its APIs exist: `group.version` the consumer
@@ -27,14 +31,24 @@ pub struct Feature {
 /// needs no API of its own. `kraft.version` is not in feature records but in control records of
 /// the log; 1 is a quorum that knows its voters' directories.
 pub const FEATURES: [Feature; 7] = [
-    Feature { name: "eligible.leader.replicas.version", min: 0, max: 1, max_known: 1, initial: 1 },
-    Feature { name: "group.version", min: 0, max: 0, max_known: 1, initial: 0 },
-    Feature { name: KRAFT_VERSION, min: 0, max: 1, max_known: 1, initial: 1 },
-    Feature { name: "metadata.version", min: 7, max: 33, max_known: 33, initial: 33 },
-    Feature { name: "share.version", min: 0, max: 0, max_known: 2, initial: 0 },
-    Feature { name: "streams.version", min: 0, max: 0, max_known: 1, initial: 0 },
-    Feature { name: "transaction.version", min: 0, max: 0, max_known: 2, initial: 0 },
+    feature("eligible.leader.replicas.version", [0, 1, 1], 1, 26, 23),
+    feature("group.version", [0, 0, 1], 0, 22, 0),
+    feature(KRAFT_VERSION, [0, 1, 1], 1, 21, 0),
+    feature("metadata.version", [7, 33, 33], 33, 7, 7),
+    feature("share.version", [0, 0, 2], 0, 28, 0),
+    feature("streams.version", [0, 0, 1], 0, 29, 0),
+    feature("transaction.version", [0, 0, 2], 0, 24, 0),
 ];
+
+const fn feature(
+    name: &'static str,
+    [min, max, max_known]: [i16; 3],
+    initial: i16,
+    initial_from: i16,
+    needs: i16,
+) -> Feature {
+    Feature { name, min, max, max_known, initial, initial_from, needs }
+}
 
 /// The feature that says how the quorum keeps its voters.
 pub const KRAFT_VERSION: &str = "kraft.version";

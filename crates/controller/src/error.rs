@@ -1,0 +1,32 @@
+//! What keeps a controller from starting or a directory from being formatted. Must not know exit
+//! codes.
+
+use ottla_env::DiskError;
+
+/// Why a controller does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControllerError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// What the directory holds cannot be: the text says what and where.
+    #[error("{0}")]
+    Damaged(String),
+    /// What the directory holds is beyond this version: the text says what.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The operating system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(String),
+}
+
+/// Why a directory was not formatted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The request makes no sense: the text says why.
+    #[error("{0}")]
+    Invalid(String),
+}

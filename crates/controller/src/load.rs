@@ -1,0 +1,186 @@
+//! What is on disk becomes a machine: the newest good snapshot, then the log after it. Must not
+//! know elections.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_env::Disk;
+use ottla_metadata::{Image, Machine, Position, Replay, Settings, VersionedRecord};
+use ottla_protocol::{Millis, Offset};
+use ottla_raft::{LogEnd, QuorumState};
+use ottla_records::{Batch, Scratch};
+use tracing::warn;
+
+use crate::batch::{self, Content, Control};
+use crate::error::ControllerError;
+use crate::metadata_log::{DIRECTORY, MetadataLog};
+use crate::quorum_file;
+use crate::snapshot::{self, BOOTSTRAP, Snapshot};
+use crate::voters::{self, Voter};
+
+/// What was found.
+pub(crate) struct Loaded {
+    pub(crate) log: MetadataLog,
+    pub(crate) machine: Machine,
+    pub(crate) quorum: QuorumState,
+    /// What a new cluster begins with.
+    pub(crate) bootstrap: Vec<VersionedRecord>,
+    pub(crate) kraft_version: i16,
+    /// Voters as the log or a snapshot says; none for a quorum given by settings.
+    pub(crate) voters: Option<Vec<Voter>>,
+    /// Whether the log itself has said who votes.
+    pub(crate) voters_in_log: bool,
+    /// Snapshots on disk, oldest first.
+    pub(crate) snapshots: Vec<LogEnd>,
+    /// Bytes of the log after the newest snapshot.
+    pub(crate) bytes_after_snapshot: u64,
+}
+
+/// The part of a log that the quorum itself reads.
+#[derive(Default)]
+struct QuorumRecords {
+    kraft_version: i16,
+    voters: Option<Vec<Voter>>,
+    in_log: bool,
+}
+
+pub(crate) fn load(
+    disk: &Arc<dyn Disk>,
+    metadata_dir: &Path,
+    settings: Settings,
+) -> Result<Loaded, ControllerError> {
+    let dir = metadata_dir.join(DIRECTORY);
+    disk.create_dir(&dir)?;
+    let mut snapshots = snapshot::list(disk.as_ref(), &dir)?;
+    let (from, newest) = newest(disk.as_ref(), &dir, &mut snapshots)?;
+    let mut quorum_records = QuorumRecords::default();
+    let mut bootstrap = Vec::new();
+    let mut image = Image::default();
+    if let Some(newest) = newest {
+        quorum_records.kraft_version = newest.kraft_version;
+        quorum_records.voters = newest.voters;
+        if from == BOOTSTRAP {
+            bootstrap = newest
+                .records
+                .into_iter()
+                .map(|record| VersionedRecord { record, version: 0 })
+                .collect();
+        } else {
+            quorum_records.in_log = true;
+            image = image_of(from, newest.timestamp.unwrap_or(Millis(-1)), &newest.records)?;
+        }
+    }
+    if from == BOOTSTRAP && bootstrap.is_empty() {
+        if let Some(old) = snapshot::read_old_bootstrap(disk.as_ref(), metadata_dir)? {
+            bootstrap = old
+                .records
+                .into_iter()
+                .map(|record| VersionedRecord { record, version: 0 })
+                .collect();
+        }
+    }
+    let mut machine = Machine::new(settings, image);
+    let mut scratch = Scratch::new();
+    let mut bytes_after_snapshot = 0_u64;
+    let log = MetadataLog::open(Arc::clone(disk), &dir, from, |batch| {
+        bytes_after_snapshot = bytes_after_snapshot.saturating_add(batch.size() as u64);
+        replay(batch, from.offset, &mut scratch, &mut machine, &mut quorum_records)
+    })?;
+    // What changed while loading is no news to anybody.
+    drop(machine.take_delta());
+    Ok(Loaded {
+        log,
+        machine,
+        quorum: quorum_file::read(disk.as_ref(), &dir)?,
+        bootstrap,
+        kraft_version: quorum_records.kraft_version,
+        voters: quorum_records.voters,
+        voters_in_log: quorum_records.in_log,
+        snapshots,
+        bytes_after_snapshot,
+    })
+}
+
+/// The newest snapshot that can be read. One that cannot is passed over for an older one, and is
+/// an error when there is none: the log before it may be gone.
+fn newest(
+    disk: &dyn Disk,
+    dir: &Path,
+    snapshots: &mut Vec<LogEnd>,
+) -> Result<(LogEnd, Option<Snapshot>), ControllerError> {
+    let mut first_error = None;
+    while let Some(id) = snapshots.last().copied() {
+        match snapshot::read(disk, dir, id) {
+            Ok(snapshot) => return Ok((id, Some(snapshot))),
+            Err(ControllerError::Damaged(what)) => {
+                warn!("{what}: an older one is looked for");
+                first_error.get_or_insert(ControllerError::Damaged(what));
+                snapshots.pop();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match first_error {
+        Some(error) => Err(error),
+        None => Ok((BOOTSTRAP, None)),
+    }
+}
+
+fn image_of(
+    id: LogEnd,
+    timestamp: Millis,
+    records: &[ottla_protocol::MetadataRecord],
+) -> Result<Image, ControllerError> {
+    let position =
+        Position { offset: Offset(id.offset.get().saturating_sub(1)), epoch: id.epoch, timestamp };
+    let mut replay = Replay::default();
+    for record in records {
+        replay.apply(position, record).map_err(|error| {
+            ControllerError::Damaged(format!(
+                "the snapshot at offset {} cannot be: {error}",
+                id.offset
+            ))
+        })?;
+    }
+    replay.pass(position);
+    Ok(replay.latest().clone())
+}
+
+fn replay(
+    batch: &Batch<'_>,
+    from: Offset,
+    scratch: &mut Scratch,
+    machine: &mut Machine,
+    quorum: &mut QuorumRecords,
+) -> Result<(), ControllerError> {
+    let (epoch, timestamp) = (batch.header().partition_leader_epoch, batch.header().max_timestamp);
+    let contents = batch::read(batch, scratch)
+        .map_err(|why| ControllerError::Damaged(format!("the metadata log is damaged: {why}")))?;
+    for (offset, content) in contents {
+        if offset < from {
+            continue;
+        }
+        match content {
+            Content::Record(record) => {
+                machine.apply(Position { offset, epoch, timestamp }, &record).map_err(|error| {
+                    ControllerError::Damaged(format!("the metadata log is damaged: {error}"))
+                })?
+            }
+            Content::Control(control) => {
+                match control {
+                    Control::KRaftVersion(record) => quorum.kraft_version = record.kraft_version,
+                    Control::Voters(record) => {
+                        quorum.voters = Some(voters::from_record(&record));
+                        quorum.in_log = true;
+                    }
+                    Control::LeaderChange(_)
+                    | Control::SnapshotHeader(_)
+                    | Control::SnapshotFooter(_)
+                    | Control::Other => {}
+                }
+                machine.pass(offset, epoch, timestamp);
+            }
+        }
+    }
+    Ok(())
+}
