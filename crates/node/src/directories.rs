@@ -4,11 +4,9 @@
 
 use crate::config::{Config, ListenerRole};
 use crate::error::{ConfigError, NodeError};
-use crate::failure::{of_disk, of_log};
+use crate::failure::{of_disk, of_format, of_log};
 use crate::world::World;
-use ottla_controller::{
-    Contents, Endpoint, FeatureChoice, FormatError, FormatOptions, MetaProperties, Voters,
-};
+use ottla_controller::{Contents, Endpoint, FeatureChoice, FormatOptions, MetaProperties, Voters};
 use ottla_log::{LogDir, LogDirLimits};
 use ottla_protocol::{Millis, NodeId, Uuid};
 use std::path::{Path, PathBuf};
@@ -75,11 +73,8 @@ pub(crate) fn prepare(
     config: &Config,
     request: &FormatRequest,
 ) -> Result<Vec<Directory>, NodeError> {
-    let found = config
-        .log_dirs
-        .iter()
-        .map(|path| look(world, path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let found =
+        config.log_dirs.iter().map(|path| look(world, path)).collect::<Result<Vec<_>, _>>()?;
     let known = agreed(&found, config, request)?;
     let empty: Vec<PathBuf> = found
         .iter()
@@ -113,10 +108,7 @@ pub(crate) fn prepare(
 }
 
 /// Creates the directory if it is missing, takes its lock, and looks inside.
-fn look(
-    world: &World,
-    path: &Path,
-) -> Result<(Arc<LogDir>, Option<MetaProperties>), NodeError> {
+fn look(world: &World, path: &Path) -> Result<(Arc<LogDir>, Option<MetaProperties>), NodeError> {
     let log_dir = LogDir::open(Arc::clone(&world.disk), path, LogDirLimits::default())
         .map_err(|error| of_log(path, error))?;
     let meta = inspect(world, path)?;
@@ -131,7 +123,9 @@ fn inspect(world: &World, path: &Path) -> Result<Option<MetaProperties>, NodeErr
     match ottla_controller::inspect(&*world.disk, path).map_err(|error| of_disk(path, error))? {
         Contents::Empty => Ok(None),
         Contents::Formatted(meta) => Ok(Some(meta)),
-        Contents::Foreign(found) => Err(NodeError::Foreign { path: path.to_owned(), found }),
+        Contents::Foreign(found) => {
+            Err(NodeError::Foreign { path: path.to_owned(), found: format!("it holds {found}") })
+        }
         Contents::Damaged(what) => Err(NodeError::Damaged { path: path.to_owned(), what }),
     }
 }
@@ -264,17 +258,12 @@ fn voters(config: &Config, request: &FormatRequest, joins: bool) -> Result<Voter
             port: endpoint.port,
         },
         // Nobody dials it, but a voter has an end point.
-        None => Endpoint { listener: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port: 9093 },
+        None => {
+            Endpoint { listener: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port: 9093 }
+        }
     }))
 }
 
 fn conflict(sentence: String) -> NodeError {
     ConfigError::Conflict(sentence).into()
-}
-
-fn of_format(dir: &Path, error: FormatError) -> NodeError {
-    match error {
-        FormatError::Disk(error) => of_disk(dir, error),
-        FormatError::Invalid(sentence) => conflict(sentence),
-    }
 }

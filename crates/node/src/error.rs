@@ -112,6 +112,14 @@ pub enum NodeError {
         /// What is wrong with it.
         what: String,
     },
+    /// The data directory is in order, and needs a newer or another version.
+    #[error("{} cannot be used by this version: {what}", path.display())]
+    Unsupported {
+        /// The directory.
+        path: PathBuf,
+        /// What it asks for.
+        what: String,
+    },
     /// `format` found a directory that is formatted already.
     #[error("{} is already formatted (node {node}, cluster {cluster})", path.display())]
     AlreadyFormatted {
@@ -142,7 +150,7 @@ impl NodeError {
             Self::Locked { .. } => 5,
             Self::Permission { .. } => 6,
             Self::NoSpace { .. } => 7,
-            Self::Damaged { .. } => 8,
+            Self::Damaged { .. } | Self::Unsupported { .. } => 8,
             Self::Foreign { .. } | Self::AlreadyFormatted { .. } => 9,
         }
     }
@@ -177,6 +185,10 @@ impl NodeError {
             Self::Damaged { .. } => {
                 "restore it from a copy, or choose another directory with --data-dir; nothing was \
                  deleted"
+            }
+            Self::Unsupported { .. } => {
+                "start it with the version that wrote it, or choose another directory with \
+                 --data-dir"
             }
             Self::AlreadyFormatted { .. } => {
                 "--ignore-formatted leaves formatted directories as they are"

@@ -1,8 +1,9 @@
 //! Owns how failures of the parts become errors for people: each kind keeps its exit code.
 //! Must not know where in the start they happened.
 
-use crate::error::NodeError;
+use crate::error::{ConfigError, NodeError};
 use ottla_broker::{BindError, StartError};
+use ottla_controller::{ControllerError, FormatError};
 use ottla_env::{DiskError, DiskErrorKind};
 use ottla_log::LogError;
 use std::io;
@@ -38,6 +39,24 @@ pub(crate) fn of_log(dir: &Path, error: LogError) -> NodeError {
             ),
         },
         LogError::Offline { .. } => failed("stopped serving", error),
+    }
+}
+
+/// Why the controller did not start; `dir` is the metadata directory.
+pub(crate) fn of_controller(dir: &Path, error: ControllerError) -> NodeError {
+    match error {
+        ControllerError::Disk(error) => of_disk(dir, error),
+        ControllerError::Damaged(what) => NodeError::Damaged { path: dir.to_owned(), what },
+        ControllerError::Unsupported(what) => NodeError::Unsupported { path: dir.to_owned(), what },
+        ControllerError::Thread(_) => failed("starting the controller", error),
+    }
+}
+
+/// Why directories were not formatted; `dir` is the first of them.
+pub(crate) fn of_format(dir: &Path, error: FormatError) -> NodeError {
+    match error {
+        FormatError::Disk(error) => of_disk(dir, error),
+        FormatError::Invalid(sentence) => ConfigError::Conflict(sentence).into(),
     }
 }
 
@@ -88,7 +107,10 @@ mod tests {
         }
         let damaged = LogError::Corrupt { path: "data/x".into(), what: "it is no text".into() };
         let error = of_log(dir, damaged);
-        assert_eq!((error.exit_code(), error.to_string().as_str()), (8, "data/x is damaged: it is no text"));
+        assert_eq!(
+            (error.exit_code(), error.to_string().as_str()),
+            (8, "data/x is damaged: it is no text")
+        );
         let error = of_log(dir, LogError::Foreign { path: "data/photos".into() });
         assert_eq!(error.exit_code(), 9);
         assert_eq!(

@@ -1,14 +1,14 @@
 //! Owns the parts of a running node and the order in which they start and stop.
 //! Must not know what the parts do.
 
-use crate::config::{Config, ListenerRole};
+use crate::config::{Config, Listener, ListenerRole};
 use crate::directories::{Directory, FormatRequest, prepare};
 use crate::error::NodeError;
-use crate::failure::{failed, of_broker, of_log};
+use crate::failure::{failed, of_broker, of_controller, of_log};
 use crate::world::World;
 use ottla_broker::{Broker, BrokerStart, ListenerConfig};
-use ottla_controller::{ControllerHandle, ControllerOptions};
-use ottla_log::LogDir;
+use ottla_controller::{ControllerHandle, ControllerOptions, Endpoint};
+use ottla_log::{LogDir, LogError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,9 +62,9 @@ impl Node {
             rng: Arc::clone(&world.rng),
             metadata_dir: config.metadata_log_dir.clone(),
             meta: meta.clone(),
-            endpoints: Vec::new(),
+            endpoints: controller_endpoints(&config),
             properties: properties.clone(),
-            log: ottla_controller::MetadataLogSettings::default(),
+            log: config.metadata_log,
         })
         .map_err(|error| of_controller(&config.metadata_log_dir, error))?;
         let log_dirs: Vec<Arc<LogDir>> =
@@ -108,10 +108,16 @@ impl Node {
     pub async fn failed(&self) -> NodeError {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
-            if let Some(error) = self.log_dirs.iter().map(|dir| dir.failure()).reduce(Option::and).flatten() {
+            if let Some(error) = self.failure() {
                 return failed("every data directory has failed", error);
             }
         }
+    }
+
+    fn failure(&self) -> Option<LogError> {
+        let mut failures = self.log_dirs.iter().map(|dir| dir.failure());
+        let first = failures.next()??;
+        failures.all(|failure| failure.is_some()).then_some(first)
     }
 
     /// Stops everything; blocks until the data is at rest.
@@ -124,6 +130,19 @@ impl Node {
         self.controller.stop();
         stopped
     }
+}
+
+/// Where the settings say that the controller listens.
+fn controller_endpoints(config: &Config) -> Vec<Endpoint> {
+    let of_controller = |listener: &&Listener| listener.role == ListenerRole::Controller;
+    let listeners = config.listeners.iter().filter(of_controller);
+    listeners
+        .map(|Listener { endpoint, advertised, .. }| {
+            let (host, port) =
+                advertised.clone().unwrap_or_else(|| (endpoint.host.clone(), endpoint.port));
+            Endpoint { listener: endpoint.listener.clone(), host, port }
+        })
+        .collect()
 }
 
 /// The listeners that the broker opens. Controller listeners are named in settings and in the

@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::settings::{Origin, Setting, Settings};
 use listeners::{ProtocolMap, parse_endpoint, parse_endpoints, split_list};
 use ottla_broker::Limits;
+use ottla_controller::MetadataLogSettings;
 use ottla_metadata::configs::{
     self, BrokerProperties, ConfigDef, ConfigKind, InvalidValue, Support, Value,
 };
@@ -51,6 +52,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Whether `controller.quorum.voters` names this node: a quorum without directory ids.
     pub static_quorum: bool,
+    /// When the metadata log is rolled and snapshots are taken (`metadata.log.…`).
+    pub metadata_log: MetadataLogSettings,
     /// Limits on what clients can make the node hold.
     pub limits: Limits,
     /// Every setting of the table that somebody gave, for the metadata and the broker.
@@ -80,6 +83,7 @@ impl Config {
             metadata_log_dir,
             listeners: reader.listeners()?,
             static_quorum,
+            metadata_log: reader.metadata_log()?,
             limits: reader.limits()?,
             properties,
             warnings,
@@ -278,6 +282,15 @@ impl<'a> Reader<'a> {
             listener.advertised = Some((endpoint.host, endpoint.port));
         }
         Ok(())
+    }
+
+    fn metadata_log(&self) -> Result<MetadataLogSettings, ConfigError> {
+        let number = |name| Ok(u64::try_from(self.number(name)?).unwrap_or(0));
+        Ok(MetadataLogSettings {
+            segment_bytes: number("metadata.log.segment.bytes")?,
+            snapshot_bytes: number("metadata.log.max.record.bytes.between.snapshots")?,
+            snapshot_interval_ms: number("metadata.log.max.snapshot.interval.ms")?,
+        })
     }
 
     fn limits(&self) -> Result<Limits, ConfigError> {
