@@ -1,1 +1,34 @@
 //! Connections, request dispatch, hosting of partitions and coordinators.
+//!
+//! The path of a request: [`worker`](worker) → [`connection`] → [`dispatch`] → `api/kNN_name.rs`
+//! → [`replica`] or [`coordinator`] or the controller. Protocol decisions are not made here: the
+//! machines of `ottla-partition`, `ottla-groups` and `ottla-metadata` make them.
+
+mod api;
+mod authorise;
+mod broker;
+mod connection;
+mod coordinator;
+mod dispatch;
+mod endpoints;
+mod errors;
+mod fetch_sessions;
+mod group_config;
+mod group_request;
+mod hosted;
+mod limits;
+mod listener;
+mod mailbox;
+mod metadata_follower;
+mod producer_ids;
+mod registration;
+mod replica;
+mod request_header;
+mod shared;
+mod topics;
+mod worker;
+
+pub use broker::{Broker, BrokerStart, StartError};
+pub use limits::Limits;
+pub use listener::{BindError, ListenerConfig};
+pub use registration::RegistrationError;

@@ -1,0 +1,276 @@
+//! Produce 3–13: appends batches, answered when they are as safe as `acks` asks.
+//! 3 batches v2 · 5 log start · 7 zstd · 8 errors of single records · 9 flexible · 10 who leads
+//! (KIP-951) · 11–12 transactions V2 · 13 topic ids.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use ottla_partition::{Acks, AppendContext, ReplicaError};
+use ottla_protocol::k00_produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
+    TopicProduceResponse,
+};
+use ottla_protocol::{DecodeError, ErrorCode, Millis, ProduceRequestView, StrBytes, TopicId};
+use ottla_records::{Refusal, Scratch, check_produced, validate};
+
+use crate::connection::{CloseReason, Handled};
+use crate::dispatch::Context;
+use crate::errors;
+use crate::replica::{AckToken, HostedPartition, ProduceWait, Refused};
+use crate::topics;
+
+/// Batches below this size are copied out of their frame, so that a small batch in the tail of
+/// a log does not hold a whole frame in memory.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A partition of the request.
+struct Wanted {
+    topic: usize,
+    index: i32,
+    records: Option<Range<usize>>,
+}
+
+/// A request taken apart: its topics, its partitions, and the frame that holds their batches.
+struct Parts {
+    acks: i16,
+    timeout_ms: i32,
+    transactional: bool,
+    topics: Vec<(StrBytes, TopicId)>,
+    wanted: Vec<Wanted>,
+}
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let parts = match take_apart(&body, cx.version) {
+        Ok(parts) => parts,
+        Err(error) => return crate::api::undecodable(&error),
+    };
+    let level = match parts.acks {
+        0 => None,
+        1 => Some(Acks::Leader),
+        -1 => Some(Acks::All),
+        _ => return invalid_acks(&cx, &parts),
+    };
+    let wait = ProduceWait::new(parts.wanted.len(), &cx.mailbox);
+    let answers = append_all(&cx, &parts, body, level, &wait);
+    if level.is_none() {
+        // Nobody is told: a client that lost records must at least see the connection end.
+        let failed = answers.iter().find(|answer| answer.error_code != 0);
+        return failed.map_or(Handled::Silent, |answer| {
+            let error = ErrorCode::from(answer.error_code);
+            Handled::Close(CloseReason::AcksZeroFailed(error.to_string()))
+        });
+    }
+    let timeout = Duration::from_millis(u64::try_from(parts.timeout_ms).unwrap_or(0));
+    let context = cx.clone();
+    later!(cx, Pipelined, async move {
+        let mut answers = answers;
+        let _in_time = tokio::time::timeout(timeout, wait.done()).await;
+        for (answer, outcome) in answers.iter_mut().zip(wait.outcomes()) {
+            let outcome = outcome.unwrap_or(Err(ReplicaError::RequestTimedOut));
+            if let (0, Err(error)) = (answer.error_code, outcome) {
+                answer.error_code = errors::replica(error).into();
+                answer.base_offset = -1;
+            }
+        }
+        respond(&context, &parts, answers)
+    })
+}
+
+fn take_apart(body: &[u8], version: i16) -> Result<Parts, DecodeError> {
+    let view = ProduceRequestView::parse(body, 0, version)?;
+    let mut parts = Parts {
+        acks: view.acks(),
+        timeout_ms: view.timeout_ms(),
+        transactional: view.transactional_id().is_some(),
+        topics: Vec::new(),
+        wanted: Vec::new(),
+    };
+    for topic in view.topics() {
+        let index = parts.topics.len();
+        parts.topics.push((StrBytes::from(topic.name), topic.topic_id));
+        for partition in topic.partitions() {
+            parts.wanted.push(Wanted {
+                topic: index,
+                index: partition.index,
+                records: partition.records,
+            });
+        }
+    }
+    Ok(parts)
+}
+
+/// Appends what can be appended; the answers stand in the order of the request. Every partition
+/// that was not handed to its replica is complete in `wait`.
+fn append_all(
+    cx: &Context,
+    parts: &Parts,
+    mut body: BytesMut,
+    level: Option<Acks>,
+    wait: &Arc<ProduceWait>,
+) -> Vec<PartitionProduceResponse> {
+    // The batches are cut out of the frame from its end, so that the ranges stay right.
+    let mut batches: Vec<Option<BytesMut>> = Vec::with_capacity(parts.wanted.len());
+    for wanted in parts.wanted.iter().rev() {
+        batches.push(wanted.records.as_ref().map(|range| {
+            let mut batch = body.split_off(range.start);
+            batch.truncate(range.len());
+            if batch.len() < COPIED_BYTES_MAX { BytesMut::from(&batch[..]) } else { batch }
+        }));
+    }
+    let mut answers = Vec::with_capacity(parts.wanted.len());
+    let wanted = parts.wanted.iter().zip(batches.into_iter().rev());
+    for (slot, (wanted, batch)) in wanted.enumerate() {
+        let token = level.map(|level| (level, AckToken::Produce(Arc::clone(wait), slot)));
+        let mut answer = append_one(cx, parts, wanted, batch, token);
+        answer.index = wanted.index;
+        if answer.error_code != 0 {
+            answer.base_offset = -1;
+            wait.complete(slot, Ok(()));
+        }
+        answers.push(answer);
+    }
+    answers
+}
+
+fn append_one(
+    cx: &Context,
+    parts: &Parts,
+    wanted: &Wanted,
+    batch: Option<BytesMut>,
+    token: Option<(Acks, AckToken)>,
+) -> PartitionProduceResponse {
+    let Some((name, id)) = parts.topics.get(wanted.topic) else {
+        return refuse(ErrorCode::UnknownTopicOrPartition, None);
+    };
+    let partition = match find(cx, name, *id, wanted.index) {
+        Ok(partition) => partition,
+        Err(error) => return refuse(error, None),
+    };
+    if topics::is_internal(&partition.name.topic) {
+        return refuse(ErrorCode::InvalidTopicException, None);
+    }
+    // An absent batch is refused as an empty one, as in Kafka.
+    let mut batch = batch.unwrap_or_default();
+    if let Err(refusal) = check_produced(cx.version, &batch) {
+        return refuse_batch(cx, &refusal);
+    }
+    let now = cx.shared.now();
+    let rules = partition.config().rules(now);
+    let validated = SCRATCH.with_borrow_mut(|scratch| validate(&mut batch, &rules, scratch));
+    let validated = match validated {
+        Ok(validated) => validated,
+        Err(refusal) => return refuse_batch(cx, &refusal),
+    };
+    if parts.transactional || validated.header.attributes.is_transactional() {
+        let message = StrBytes::from_static("Transactions are not supported yet.");
+        return refuse(ErrorCode::InvalidTxnState, Some(message));
+    }
+    let log_append_time = validated.log_append_time;
+    match validated.rebuilt {
+        Some(rebuilt) => batch = BytesMut::from(&rebuilt[..]),
+        None => batch.truncate(validated.size),
+    }
+    match partition.append(batch, &AppendContext::CLIENT, now, token) {
+        Ok((appended, log_start)) => PartitionProduceResponse {
+            base_offset: appended.base_offset.get(),
+            log_append_time_ms: log_append_time.map_or(-1, Millis::get),
+            log_start_offset: log_start.get(),
+            ..Default::default()
+        },
+        Err(Refused::Replica(error)) => refuse(errors::replica(error), None),
+        Err(Refused::Log(error)) => refuse(errors::append(&error), None),
+    }
+}
+
+fn find(
+    cx: &Context,
+    name: &str,
+    id: TopicId,
+    index: i32,
+) -> Result<Arc<HostedPartition>, ErrorCode> {
+    if cx.version >= 13 {
+        return cx.shared.partitions.by_id(id, index).ok_or(ErrorCode::UnknownTopicId);
+    }
+    if let Some(partition) = cx.shared.partitions.by_name(name, index) {
+        return Ok(partition);
+    }
+    let image = cx.shared.image.load();
+    let exists = image.topic(name).is_some_and(|topic| topic.partition(index).is_some());
+    Err(if exists { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition })
+}
+
+fn refuse(error: ErrorCode, message: Option<StrBytes>) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        error_code: error.into(),
+        base_offset: -1,
+        error_message: message,
+        ..Default::default()
+    }
+}
+
+fn refuse_batch(cx: &Context, refusal: &Refusal) -> PartitionProduceResponse {
+    let errors = refusal.records.iter().map(|record| BatchIndexAndErrorMessage {
+        batch_index: record.index,
+        batch_index_error_message: Some(StrBytes::from(record.reason.to_string())),
+        ..Default::default()
+    });
+    PartitionProduceResponse {
+        error_code: refusal.code(),
+        base_offset: -1,
+        log_start_offset: -1,
+        record_errors: if cx.version >= 8 { errors.collect() } else { Vec::new() },
+        error_message: refusal.wire_message().map(StrBytes::from),
+        ..Default::default()
+    }
+}
+
+fn invalid_acks(cx: &Context, parts: &Parts) -> Handled {
+    let refused = |wanted: &Wanted| PartitionProduceResponse {
+        index: wanted.index,
+        ..refuse(ErrorCode::InvalidRequiredAcks, None)
+    };
+    let answers = parts.wanted.iter().map(refused).collect();
+    ready!(*cx, respond(cx, parts, answers))
+}
+
+/// The answers, grouped by topic as the request was.
+fn respond(cx: &Context, parts: &Parts, answers: Vec<PartitionProduceResponse>) -> ProduceResponse {
+    let mut responses: Vec<TopicProduceResponse> = parts
+        .topics
+        .iter()
+        .map(|(name, id)| TopicProduceResponse {
+            name: name.clone(),
+            topic_id: *id,
+            ..Default::default()
+        })
+        .collect();
+    for (wanted, mut answer) in parts.wanted.iter().zip(answers) {
+        let Some(response) = responses.get_mut(wanted.topic) else { continue };
+        if answer.error_code == i16::from(ErrorCode::NotLeaderOrFollower) && cx.version >= 10 {
+            answer.current_leader = leader(cx, response, wanted.index);
+        }
+        response.partition_responses.push(answer);
+    }
+    ProduceResponse { responses, ..Default::default() }
+}
+
+/// Who leads instead (KIP-951).
+fn leader(cx: &Context, topic: &TopicProduceResponse, index: i32) -> LeaderIdAndEpoch {
+    let image = cx.shared.image.load();
+    let topic =
+        if cx.version >= 13 { image.topic_by_id(topic.topic_id) } else { image.topic(&topic.name) };
+    topic.and_then(|topic| topic.partition(index)).map_or_else(LeaderIdAndEpoch::default, |p| {
+        LeaderIdAndEpoch {
+            leader_id: p.leader.get(),
+            leader_epoch: p.leader_epoch.get(),
+            ..Default::default()
+        }
+    })
+}

@@ -1,0 +1,346 @@
+//! Fetch 4–18: records from the logs, at once or when there are enough of them.
+//! 4 transactions · 5 log start · 7 sessions (KIP-227) · 9 leader epochs (KIP-320) · 11 rack ·
+//! 12 flexible, diverging epochs · 13 topic ids · 15 replica state · 16 endpoints (KIP-951) ·
+//! 17 directory ids · 18 followers' high watermarks (KIP-1166).
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use ottla_log::Answer;
+use ottla_protocol::k01_fetch::{
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, PartitionData,
+};
+use ottla_protocol::{ErrorCode, LeaderEpoch, Millis, Offset, Records};
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Handled;
+use crate::dispatch::Context;
+use crate::errors;
+use crate::fetch_sessions::{FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted};
+use crate::mailbox::Signal;
+use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation};
+
+/// What one answer may carry, whatever the client asks (`fetch.max.bytes`).
+const RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
+
+/// The terms of a fetch that are the same for all its partitions.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    min_bytes: usize,
+    max_bytes: usize,
+    isolation: Isolation,
+}
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let request = decode!(cx, body, FetchRequest);
+    if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
+        // A broker of a cluster: this one has no followers, and never leads in their view.
+        return ready!(cx, refused(ErrorCode::NotLeaderOrFollower));
+    }
+    let now = cx.shared.now();
+    let context = match begin(&cx, &request, now) {
+        Ok(context) => context,
+        Err(error) => return ready!(cx, refused(error)),
+    };
+    let terms = Terms {
+        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX),
+        isolation: if request.isolation_level == 1 {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        },
+    };
+    let found = read_all(&cx, &context, terms);
+    if found.is_enough(terms) || request.max_wait_ms <= 0 || context.partitions.is_empty() {
+        return ready!(cx, respond(&cx, &context, found));
+    }
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline = Instant::now() + wait;
+    let waiting = cx.clone();
+    later!(cx, Later, async move {
+        let found = wait_for_data(&waiting, &context, terms, deadline).await;
+        respond(&waiting, &context, found)
+    })
+}
+
+fn refused(error: ErrorCode) -> FetchResponse {
+    FetchResponse { error_code: error.into(), ..Default::default() }
+}
+
+fn begin(cx: &Context, request: &FetchRequest, now: Millis) -> Result<FetchContext, ErrorCode> {
+    let uses_ids = cx.version >= 13;
+    let mut wanted = Vec::new();
+    for topic in &request.topics {
+        let key = if uses_ids {
+            TopicKey::Id(topic.topic_id)
+        } else {
+            TopicKey::Name(topic.topic.detached())
+        };
+        for partition in &topic.partitions {
+            let want = Wanted {
+                fetch_offset: partition.fetch_offset,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                max_bytes: partition.partition_max_bytes,
+            };
+            wanted.push(((key.clone(), partition.partition), want));
+        }
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let key = if uses_ids {
+            TopicKey::Id(topic.topic_id)
+        } else {
+            TopicKey::Name(topic.topic.detached())
+        };
+        forgotten.extend(topic.partitions.iter().map(|index| (key.clone(), *index)));
+    }
+    let session = SessionRequest { id: request.session_id, epoch: request.session_epoch, uses_ids };
+    cx.shared.sessions.begin(session, wanted, forgotten, now)
+}
+
+/// What a pass over the partitions has found.
+#[derive(Debug, Default)]
+struct Found {
+    partitions: Vec<(PartitionKey, PartitionData)>,
+    bytes: usize,
+    /// An error or a divergence: the client has to hear of it now.
+    urgent: bool,
+}
+
+impl Found {
+    fn is_enough(&self, terms: Terms) -> bool {
+        self.urgent || self.bytes >= terms.min_bytes
+    }
+}
+
+fn read_all(cx: &Context, context: &FetchContext, terms: Terms) -> Found {
+    let mut found = Found::default();
+    found.partitions.reserve(context.partitions.len());
+    for (key, wanted) in &context.partitions {
+        let room = terms.max_bytes.saturating_sub(found.bytes);
+        let (data, urgent) = match resolve(cx, key) {
+            Ok(partition) => read_one(&partition, wanted, terms, room, found.bytes == 0)
+                .unwrap_or_else(|refused| refuse_read(cx, key, &refused)),
+            Err(error) => (failed(cx, key, error), true),
+        };
+        found.bytes += data.records.as_ref().map_or(0, Records::len);
+        found.urgent |= urgent;
+        let data = PartitionData { partition_index: key.1, ..data };
+        found.partitions.push((key.clone(), data));
+    }
+    found
+}
+
+fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
+    let partitions = &cx.shared.partitions;
+    let hosted = match topic {
+        TopicKey::Id(id) => partitions.by_id(*id, *index),
+        TopicKey::Name(name) => partitions.by_name(name, *index),
+    };
+    if let Some(hosted) = hosted {
+        return Ok(hosted);
+    }
+    let image = cx.shared.image.load();
+    let topic = match topic {
+        TopicKey::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId)?,
+        TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+    };
+    match topic.partition(*index) {
+        Some(_) => Err(ErrorCode::NotLeaderOrFollower),
+        None => Err(ErrorCode::UnknownTopicOrPartition),
+    }
+}
+
+fn read_one(
+    partition: &HostedPartition,
+    wanted: &Wanted,
+    terms: Terms,
+    room: usize,
+    first: bool,
+) -> Result<(PartitionData, bool), FetchRefused> {
+    let known = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
+    let from = FetchFrom {
+        offset: Offset(wanted.fetch_offset),
+        current_leader_epoch: known(wanted.current_leader_epoch),
+        last_fetched_epoch: known(wanted.last_fetched_epoch),
+        max_bytes: usize::try_from(wanted.max_bytes).unwrap_or(0).min(room),
+        // The first batch of an answer is sent whole, whatever its size: consumers make progress.
+        at_least_one: first,
+        isolation: terms.isolation,
+    };
+    let FetchRead { ends, last_stable, request, batches, view } = partition.fetch(&from)?;
+    let fetched = match batches {
+        Answer::Ready(fetched) => fetched,
+        Answer::Lookup(lookup) => lookup.read(&request)?,
+    };
+    let aborted = match &view {
+        Some(view) if !fetched.batches.is_empty() => {
+            let up_to = fetched.next_offset.min(last_stable);
+            let found = view.aborted_transactions(from.offset, up_to);
+            let found = found.map_err(|e| FetchRefused::Read(e.into()))?;
+            Some(
+                found
+                    .iter()
+                    .map(|t| AbortedTransaction {
+                        producer_id: t.producer_id.get(),
+                        first_offset: t.first_offset.get(),
+                        ..Default::default()
+                    })
+                    .collect(),
+            )
+        }
+        Some(_) => Some(Vec::new()),
+        None => None,
+    };
+    let records: Records = fetched.batches.into_iter().collect::<Records>();
+    let data = PartitionData {
+        high_watermark: ends.high_watermark.get(),
+        last_stable_offset: last_stable.get(),
+        log_start_offset: ends.log_start.get(),
+        aborted_transactions: aborted,
+        records: Some(records),
+        ..Default::default()
+    };
+    Ok((data, false))
+}
+
+fn refuse_read(cx: &Context, key: &PartitionKey, refused: &FetchRefused) -> (PartitionData, bool) {
+    let data = match refused {
+        FetchRefused::Diverging { epoch, end, ends } => PartitionData {
+            high_watermark: ends.high_watermark.get(),
+            last_stable_offset: -1,
+            log_start_offset: ends.log_start.get(),
+            diverging_epoch: EpochEndOffset {
+                epoch: epoch.get(),
+                end_offset: end.get(),
+                ..Default::default()
+            },
+            records: Some(Records::new()),
+            ..Default::default()
+        },
+        FetchRefused::Replica(error) => failed(cx, key, errors::replica(*error)),
+        FetchRefused::Read(error) => failed(cx, key, errors::read(error)),
+    };
+    (data, true)
+}
+
+fn failed(cx: &Context, key: &PartitionKey, error: ErrorCode) -> PartitionData {
+    let moved = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    PartitionData {
+        error_code: error.into(),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        current_leader: if moved && cx.version >= 12 {
+            leader(cx, key)
+        } else {
+            LeaderIdAndEpoch::default()
+        },
+        records: Some(Records::new()),
+        ..Default::default()
+    }
+}
+
+/// Who leads instead.
+fn leader(cx: &Context, (topic, index): &PartitionKey) -> LeaderIdAndEpoch {
+    let image = cx.shared.image.load();
+    let topic = match topic {
+        TopicKey::Id(id) => image.topic_by_id(*id),
+        TopicKey::Name(name) => image.topic(name),
+    };
+    topic.and_then(|topic| topic.partition(*index)).map_or_else(LeaderIdAndEpoch::default, |p| {
+        LeaderIdAndEpoch {
+            leader_id: p.leader.get(),
+            leader_epoch: p.leader_epoch.get(),
+            ..Default::default()
+        }
+    })
+}
+
+/// Registrations of a waiting fetch with its partitions; taken back on drop.
+struct Registered(Vec<(Arc<HostedPartition>, u64)>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        for (partition, id) in &self.0 {
+            partition.stop_waiting(*id);
+        }
+    }
+}
+
+async fn wait_for_data(
+    cx: &Context,
+    context: &FetchContext,
+    terms: Terms,
+    deadline: Instant,
+) -> Found {
+    let signal = Signal::new(&cx.mailbox);
+    let hosted = context.partitions.iter().filter_map(|(key, _)| resolve(cx, key).ok());
+    let _registered = Registered(
+        hosted
+            .map(|partition| {
+                let id = partition.wait_for_data(Arc::clone(&signal));
+                (partition, id)
+            })
+            .collect(),
+    );
+    let timed_out = Cell::new(false);
+    loop {
+        // Read after registering: what came in between is seen now or raises the signal.
+        let found = read_all(cx, context, terms);
+        if found.is_enough(terms) || timed_out.get() || cx.shared.is_stopping() {
+            return found;
+        }
+        timed_out.set(timeout_at(deadline, signal.wait()).await.is_err());
+    }
+}
+
+fn respond(cx: &Context, context: &FetchContext, found: Found) -> FetchResponse {
+    let mut told = Vec::with_capacity(found.partitions.len());
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (key, data) in found.partitions {
+        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
+        let failed = data.error_code != 0 || data.diverging_epoch.epoch >= 0;
+        let known = if failed {
+            Told::NOTHING
+        } else {
+            Told { high_watermark: data.high_watermark, log_start: data.log_start_offset }
+        };
+        let omitted = !has_records && !failed && context.omits(&key, known);
+        told.push((key.clone(), known, has_records));
+        if omitted {
+            continue;
+        }
+        let (topic, _) = &key;
+        match responses.last_mut() {
+            Some(last) if is_of(last, topic) => last.partitions.push(data),
+            _ => responses.push(answer_topic(topic, data)),
+        }
+    }
+    let session_id = cx.shared.sessions.end(context, told.into_iter(), cx.shared.now());
+    FetchResponse { session_id, responses, ..Default::default() }
+}
+
+fn is_of(response: &FetchableTopicResponse, topic: &TopicKey) -> bool {
+    match topic {
+        TopicKey::Id(id) => response.topic_id == *id,
+        TopicKey::Name(name) => response.topic == *name,
+    }
+}
+
+fn answer_topic(topic: &TopicKey, data: PartitionData) -> FetchableTopicResponse {
+    let partitions = vec![data];
+    match topic {
+        TopicKey::Id(id) => {
+            FetchableTopicResponse { topic_id: *id, partitions, ..Default::default() }
+        }
+        TopicKey::Name(name) => {
+            FetchableTopicResponse { topic: name.clone(), partitions, ..Default::default() }
+        }
+    }
+}

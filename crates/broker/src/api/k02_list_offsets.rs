@@ -1,0 +1,103 @@
+//! ListOffsets 1–11: offsets by timestamp, and the special ones. 2 isolation · 4 leader epochs ·
+//! 6 flexible · 7 largest timestamp (KIP-734) · 8 earliest local · 9 latest tiered · 10 time-out ·
+//! 11 earliest pending upload.
+
+use bytes::BytesMut;
+use ottla_log::Answer;
+use ottla_log::timestamps;
+use ottla_protocol::k02_list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use ottla_protocol::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse, Offset};
+
+use crate::connection::Handled;
+use crate::dispatch::Context;
+use crate::errors;
+use crate::hosted::believed_epoch;
+use crate::replica::Isolation;
+
+/// The replica id of a debugging consumer, which sees the log's real end.
+const DEBUGGING_CONSUMER: i32 = -2;
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let request = decode!(cx, body, ListOffsetsRequest);
+    let isolation = match (request.replica_id, request.isolation_level) {
+        (DEBUGGING_CONSUMER, _) => Isolation::LogEnd,
+        (_, 1) => Isolation::ReadCommitted,
+        _ => Isolation::ReadUncommitted,
+    };
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let twice =
+                topic.partitions.iter().filter(|p| p.partition_index == partition.partition_index);
+            if twice.count() > 1 {
+                return refuse(partition, ErrorCode::InvalidRequest);
+            }
+            one(&cx, &topic.name, partition, isolation)
+                .unwrap_or_else(|error| refuse(partition, error))
+        });
+        ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: partitions.collect(),
+            ..Default::default()
+        }
+    });
+    let topics = topics.collect();
+    ready!(cx, ListOffsetsResponse { topics, ..Default::default() })
+}
+
+fn one(
+    cx: &Context,
+    topic: &str,
+    partition: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    let timestamp = partition.timestamp;
+    if !is_known(timestamp, cx.version) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let hosted = cx.hosted(topic, partition.partition_index)?;
+    let believed = believed_epoch(partition.current_leader_epoch);
+    let (answer, up_to, leader_epoch) =
+        hosted.list_offset(timestamp, believed, isolation).map_err(errors::replica)?;
+    let found = match answer {
+        Answer::Ready(found) => found,
+        Answer::Lookup(view) => view.list_offset(timestamp).map_err(|e| errors::log(&e))?,
+    };
+    let found = match found {
+        // The end is where this reader's log ends.
+        _ if timestamp == timestamps::LATEST => Some((-1, up_to, Some(leader_epoch))),
+        Some(found) if timestamp >= 0 && found.offset >= up_to => None,
+        Some(found) => Some((found.timestamp, found.offset, found.leader_epoch)),
+        None => None,
+    };
+    let (timestamp, offset, epoch) = found.unwrap_or((-1, Offset::NONE, None));
+    Ok(ListOffsetsPartitionResponse {
+        partition_index: partition.partition_index,
+        timestamp,
+        offset: offset.get(),
+        leader_epoch: epoch.map_or(-1, |epoch| epoch.get()),
+        ..Default::default()
+    })
+}
+
+/// Whether the special timestamp exists, in this version.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        timestamps::EARLIEST_PENDING_UPLOAD => version >= 11,
+        timestamps::LATEST_TIERED => version >= 9,
+        timestamps::EARLIEST_LOCAL => version >= 8,
+        timestamps::MAX => version >= 7,
+        other => other >= timestamps::EARLIEST,
+    }
+}
+
+fn refuse(partition: &ListOffsetsPartition, error: ErrorCode) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse {
+        partition_index: partition.partition_index,
+        error_code: error.into(),
+        timestamp: -1,
+        offset: -1,
+        ..Default::default()
+    }
+}

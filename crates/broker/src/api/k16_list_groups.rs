@@ -1,0 +1,30 @@
+//! ListGroups 0–5: the groups that this broker coordinates. 3 flexible · 4 by state (KIP-518) ·
+//! 5 by type (KIP-848).
+
+use bytes::BytesMut;
+use ottla_groups::{Command, Reply};
+use ottla_protocol::{ListGroupsRequest, ListGroupsResponse};
+
+use crate::connection::Handled;
+use crate::dispatch::Context;
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let request = decode!(cx, body, ListGroupsRequest);
+    let context = cx.clone();
+    later!(cx, Later, async move {
+        let mut response = ListGroupsResponse::default();
+        for shard in context.shared.groups.indexes() {
+            let command = Command::ListGroups {
+                states: request.states_filter.clone(),
+                types: request.types_filter.clone(),
+            };
+            let reply = context.shared.groups.submit(shard, command).await;
+            let Reply::ListGroups(listed) = reply else { continue };
+            if listed.error_code != 0 {
+                response.error_code = listed.error_code;
+            }
+            response.groups.extend(listed.groups);
+        }
+        response
+    })
+}

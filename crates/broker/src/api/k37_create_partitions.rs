@@ -1,0 +1,34 @@
+//! CreatePartitions 0–3: topics get more partitions. 2 flexible.
+
+use bytes::BytesMut;
+use ottla_metadata::{Command, Refusal, Reply};
+use ottla_protocol::k37_create_partitions::CreatePartitionsTopicResult;
+use ottla_protocol::{CreatePartitionsRequest, CreatePartitionsResponse};
+
+use crate::connection::Handled;
+use crate::dispatch::Context;
+use crate::topics;
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let request = decode!(cx, body, CreatePartitionsRequest);
+    let context = cx.clone();
+    later!(cx, Later, async move {
+        let asked = request.clone();
+        match topics::call(&context.shared, Command::CreatePartitions(request)).await {
+            Ok(Reply::CreatePartitions(response)) => response,
+            Ok(_) => refused(&asked, &topics::wrong_reply()),
+            Err(refusal) => refused(&asked, &refusal),
+        }
+    })
+}
+
+/// The controller granted nothing: each part of the request hears why.
+fn refused(request: &CreatePartitionsRequest, refusal: &Refusal) -> CreatePartitionsResponse {
+    let results = request.topics.iter().map(|topic| CreatePartitionsTopicResult {
+        name: topic.name.clone(),
+        error_code: refusal.code.into(),
+        error_message: refusal.wire_message(),
+        ..Default::default()
+    });
+    CreatePartitionsResponse { results: results.collect(), ..Default::default() }
+}

@@ -1,0 +1,130 @@
+//! DescribeTopicPartitions 0: topics page by page (KIP-966).
+
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+use ottla_metadata::{Image, Topic};
+use ottla_protocol::k75_describe_topic_partitions::{
+    DescribeTopicPartitionsResponseCursor as NextCursor, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+};
+use ottla_protocol::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, ErrorCode, NodeId, StrBytes,
+};
+
+use crate::authorise;
+use crate::connection::Handled;
+use crate::dispatch::Context;
+use crate::topics;
+
+/// Partitions of an answer, whatever the client asks (`max.request.partition.size.limit`).
+const PARTITIONS_MAX: usize = 2000;
+
+pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
+    let request = decode!(cx, body, DescribeTopicPartitionsRequest);
+    let negative = request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0);
+    if negative {
+        // Kafka ends such a request with an error for the whole, which has no field: the
+        // connection ends.
+        return Handled::Close(crate::connection::CloseReason::Malformed(
+            "the cursor's partition index is negative".to_owned(),
+        ));
+    }
+    ready!(cx, respond(&cx, &request))
+}
+
+fn respond(
+    cx: &Context,
+    request: &DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let image = cx.shared.image.load();
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
+    let mut room = limit.clamp(1, PARTITIONS_MAX);
+    let all = request.topics.is_empty();
+    let names: BTreeSet<StrBytes> = if all {
+        image.topics().map(|topic| topic.name.clone()).collect()
+    } else {
+        request.topics.iter().map(|topic| topic.name.clone()).collect()
+    };
+    let from = request.cursor.as_ref();
+    let mut response = DescribeTopicPartitionsResponse::default();
+    for name in names {
+        if from.is_some_and(|cursor| name < cursor.topic_name) {
+            continue;
+        }
+        let first =
+            from.filter(|cursor| cursor.topic_name == name).map_or(0, |c| c.partition_index);
+        let next = |partition_index| {
+            Some(NextCursor { topic_name: name.clone(), partition_index, ..Default::default() })
+        };
+        let Some(topic) = image.topic(&name) else {
+            if !all {
+                response.topics.push(unknown(name));
+            }
+            continue;
+        };
+        if room == 0 {
+            response.next_cursor = next(first);
+            break;
+        }
+        let described = describe(&image, topic, first, room);
+        let shown = described.partitions.len();
+        room -= shown.min(room);
+        let last = described.partitions.last().map_or(first, |p| p.partition_index + 1);
+        response.topics.push(described);
+        if topic.partition(last).is_some() {
+            response.next_cursor = next(last);
+            break;
+        }
+    }
+    response
+}
+
+fn unknown(name: StrBytes) -> DescribeTopicPartitionsResponseTopic {
+    let error = if topics::is_valid_name(&name) {
+        ErrorCode::UnknownTopicOrPartition
+    } else {
+        ErrorCode::InvalidTopicException
+    };
+    DescribeTopicPartitionsResponseTopic {
+        error_code: error.into(),
+        is_internal: topics::is_internal(&name),
+        name: Some(name),
+        ..Default::default()
+    }
+}
+
+fn describe(
+    image: &Image,
+    topic: &Topic,
+    first: i32,
+    room: usize,
+) -> DescribeTopicPartitionsResponseTopic {
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|id| id.get()).collect::<Vec<i32>>();
+    let partitions = topic.partitions().filter(|(index, _)| *index >= first).take(room);
+    DescribeTopicPartitionsResponseTopic {
+        name: Some(topic.name.clone()),
+        topic_id: topic.id,
+        is_internal: topics::is_internal(&topic.name),
+        partitions: partitions
+            .map(|(index, partition)| DescribeTopicPartitionsResponsePartition {
+                error_code: if partition.leader == NodeId::NONE {
+                    ErrorCode::LeaderNotAvailable.into()
+                } else {
+                    0
+                },
+                partition_index: index,
+                leader_id: partition.leader.get(),
+                leader_epoch: partition.leader_epoch.get(),
+                replica_nodes: ids(&partition.replicas),
+                isr_nodes: ids(&partition.isr),
+                eligible_leader_replicas: Some(ids(&partition.elr)),
+                last_known_elr: Some(ids(&partition.last_known_elr)),
+                offline_replicas: topics::offline_replicas(image, partition),
+                ..Default::default()
+            })
+            .collect(),
+        topic_authorized_operations: authorise::TOPIC_OPERATIONS,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,163 @@
+//! The answers that a connection owes, in the order of its requests. The reader pushes, the
+//! writer takes; both are parts of one task, so nothing here is shared between threads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Segments;
+use super::futures_local::LocalBoxFuture;
+use crate::limits::QueuedShare;
+
+/// Bytes after which the writer stops gathering answers and writes.
+const GATHER_BYTES: usize = 256 * 1024;
+
+pub(super) struct Answers {
+    queue: RefCell<VecDeque<Owed>>,
+    /// Answers taken by the writer and not yet written.
+    writing: Cell<usize>,
+    owed_max: usize,
+    pushed: Notify,
+    taken: Notify,
+}
+
+struct Owed {
+    state: State,
+    share: QueuedShare,
+}
+
+enum State {
+    Ready(Segments),
+    Later(LocalBoxFuture<Option<Segments>>),
+}
+
+/// Answers that are written together.
+pub(super) struct Batch {
+    bytes: Vec<Bytes>,
+    count: usize,
+    _shares: Vec<QueuedShare>,
+}
+
+impl Batch {
+    pub(super) fn bytes_mut(&mut self) -> &mut Vec<Bytes> {
+        &mut self.bytes
+    }
+}
+
+impl Answers {
+    pub(super) fn new(owed_max: usize) -> Self {
+        Self {
+            queue: RefCell::default(),
+            writing: Cell::new(0),
+            owed_max,
+            pushed: Notify::new(),
+            taken: Notify::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty() && self.writing.get() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.queue.borrow().len() + self.writing.get()
+    }
+
+    /// Waits until another request may be read.
+    pub(super) async fn room(&self) {
+        while self.len() >= self.owed_max {
+            self.taken.notified().await;
+        }
+    }
+
+    /// Waits until everything owed has been written.
+    pub(super) async fn drained(&self) {
+        while !self.is_empty() {
+            self.taken.notified().await;
+        }
+    }
+
+    pub(super) fn push_ready(&self, segments: Segments, share: QueuedShare) {
+        self.push(State::Ready(segments), share);
+    }
+
+    pub(super) fn push_later(&self, future: LocalBoxFuture<Option<Segments>>, share: QueuedShare) {
+        self.push(State::Later(future), share);
+    }
+
+    fn push(&self, state: State, share: QueuedShare) {
+        self.queue.borrow_mut().push_back(Owed { state, share });
+        self.pushed.notify_one();
+    }
+
+    /// The next answers to write, in order: waits for the oldest, then takes what else is ready.
+    pub(super) async fn next_batch(&self) -> Option<Batch> {
+        loop {
+            if self.queue.borrow().is_empty() {
+                self.pushed.notified().await;
+                continue;
+            }
+            poll_fn(|context| self.poll_head(context)).await;
+            let batch = self.gather();
+            if !batch.bytes.is_empty() {
+                return Some(batch);
+            }
+            // Only answers that turned out to be silent.
+            self.written(batch);
+        }
+    }
+
+    /// The batch is on its way: its requests no longer count.
+    pub(super) fn written(&self, batch: Batch) {
+        self.writing.set(self.writing.get() - batch.count);
+        drop(batch);
+        self.taken.notify_one();
+    }
+
+    fn poll_head(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.borrow_mut();
+        // Polls the whole row of waiting answers, so that all that are ready go out together.
+        let mut ready = Poll::Pending;
+        for (index, owed) in queue.iter_mut().enumerate() {
+            if let State::Later(future) = &mut owed.state {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(segments) => {
+                        owed.state = State::Ready(segments.unwrap_or_default());
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if index == 0 {
+                ready = Poll::Ready(());
+            }
+        }
+        ready
+    }
+
+    fn gather(&self) -> Batch {
+        let mut queue = self.queue.borrow_mut();
+        let mut batch = Batch { bytes: Vec::new(), count: 0, _shares: Vec::new() };
+        let mut size = 0;
+        while size < GATHER_BYTES {
+            match queue.pop_front() {
+                Some(Owed { state: State::Ready(segments), share }) => {
+                    size += segments.iter().map(Bytes::len).sum::<usize>();
+                    batch.bytes.extend(segments.into_iter().filter(|s| !s.is_empty()));
+                    batch.count += 1;
+                    batch._shares.push(share);
+                }
+                Some(owed) => {
+                    queue.push_front(owed);
+                    break;
+                }
+                None => break,
+            }
+        }
+        self.writing.set(self.writing.get() + batch.count);
+        batch
+    }
+}

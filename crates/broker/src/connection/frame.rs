@@ -1,0 +1,149 @@
+//! Reads request frames: four bytes of length, then header and body. Small frames come through
+//! a buffer that all connections of a worker share, so that an idle connection holds none;
+//! large ones are read straight into their own memory. Must not know what a frame means.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::ReadHalf;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::limits::{Limits, QueuedBytes, QueuedShare};
+
+/// Frames from this size on are read into memory of their own.
+const LARGE_BYTES: usize = 32 * 1024;
+/// The most that is set aside for a frame before its bytes arrive.
+const RESERVE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 2 * LARGE_BYTES].into());
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error("a frame of {size} bytes was announced, {max} are allowed")]
+    Size { size: i32, max: usize },
+    #[error("a frame was not complete after {0:?}")]
+    Slow(Duration),
+    #[error("no traffic for connections.max.idle.ms")]
+    Idle,
+    #[error("the client closed it in the middle of a frame")]
+    Torn,
+    #[error("reading failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A request frame, without its length, and its share of the memory budget.
+pub(super) struct Frame {
+    pub(super) bytes: BytesMut,
+    pub(super) share: QueuedShare,
+}
+
+/// What has been read of frames that are not complete.
+#[derive(Debug, Default)]
+pub(super) struct FrameReader {
+    buffer: BytesMut,
+}
+
+impl FrameReader {
+    /// The next frame; `None` when the client has closed the connection between two frames.
+    /// `busy` tells whether answers are still owed, in which case the connection is not idle.
+    pub(super) async fn next(
+        &mut self,
+        half: &mut ReadHalf<'_>,
+        bytes_max: usize,
+        limits: &Limits,
+        queued: &QueuedBytes,
+        busy: impl Fn() -> bool,
+    ) -> Result<Option<Frame>, FrameError> {
+        if self.buffer.is_empty() && !self.first_bytes(half, limits.idle, busy).await? {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + limits.frame_deadline;
+        let slow = |_| FrameError::Slow(limits.frame_deadline);
+        while self.buffer.len() < 4 {
+            if timeout_at(deadline, self.more(half)).await.map_err(slow)?? == 0 {
+                return Err(FrameError::Torn);
+            }
+        }
+        let announced = self.buffer.get_i32();
+        let size = match usize::try_from(announced) {
+            Ok(size) if size <= bytes_max => size,
+            _ => return Err(FrameError::Size { size: announced, max: bytes_max }),
+        };
+        // Waiting for the budget is the broker's doing: it does not count against the client.
+        let share = queued.take(size).await.ok_or(FrameError::Torn)?;
+        let deadline = Instant::now() + limits.frame_deadline;
+        if size >= LARGE_BYTES && self.buffer.len() < size {
+            let bytes = timeout_at(deadline, self.large(half, size)).await.map_err(slow)??;
+            return Ok(Some(Frame { bytes, share }));
+        }
+        while self.buffer.len() < size {
+            if timeout_at(deadline, self.more(half)).await.map_err(slow)?? == 0 {
+                return Err(FrameError::Torn);
+            }
+        }
+        let bytes = self.buffer.split_to(size);
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(Frame { bytes, share }))
+    }
+
+    /// Waits for the first bytes of a frame, however long answers are owed and `idle` after.
+    async fn first_bytes(
+        &mut self,
+        half: &mut ReadHalf<'_>,
+        idle: Duration,
+        busy: impl Fn() -> bool,
+    ) -> Result<bool, FrameError> {
+        loop {
+            match timeout(idle, self.more(half)).await {
+                Ok(read) => return Ok(read? > 0),
+                Err(_) if busy() => {}
+                Err(_) => return Err(FrameError::Idle),
+            }
+        }
+    }
+
+    /// Reads what is there, at most a scratch buffer full. Gives the number of bytes; 0 at the
+    /// end of the stream. Cancel-safe.
+    async fn more(&mut self, half: &ReadHalf<'_>) -> io::Result<usize> {
+        loop {
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let read = half.try_read(scratch)?;
+                self.buffer.extend_from_slice(scratch.get(..read).unwrap_or_default());
+                Ok::<_, io::Error>(read)
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.readable().await?,
+                other => return other,
+            }
+        }
+    }
+
+    /// Reads the rest of a large frame into its own memory, which grows as the bytes arrive.
+    async fn large(
+        &mut self,
+        half: &mut ReadHalf<'_>,
+        size: usize,
+    ) -> Result<BytesMut, FrameError> {
+        let mut bytes = BytesMut::with_capacity(size.min(RESERVE_BYTES_MAX));
+        bytes.extend_from_slice(&self.buffer);
+        self.buffer = BytesMut::new();
+        while bytes.len() < size {
+            let missing = size - bytes.len();
+            if bytes.capacity() == bytes.len() {
+                bytes.reserve(missing.min(bytes.len().max(RESERVE_BYTES_MAX)));
+            }
+            let mut limited = bytes::BufMut::limit(&mut bytes, missing);
+            if half.read_buf(&mut limited).await? == 0 {
+                return Err(FrameError::Torn);
+            }
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,32 @@
+//! From a topic's name and a partition's number to the partition on this broker. Must not know
+//! what is asked of it.
+
+use std::sync::Arc;
+
+use ottla_protocol::{ErrorCode, LeaderEpoch};
+
+use crate::dispatch::Context;
+use crate::replica::HostedPartition;
+
+impl Context {
+    /// The partition, when this broker has it; else what Kafka answers.
+    pub(crate) fn hosted(
+        &self,
+        topic: &str,
+        index: i32,
+    ) -> Result<Arc<HostedPartition>, ErrorCode> {
+        if let Some(hosted) = self.shared.partitions.by_name(topic, index) {
+            return Ok(hosted);
+        }
+        let image = self.shared.image.load();
+        match image.topic(topic).and_then(|topic| topic.partition(index)) {
+            Some(_) => Err(ErrorCode::NotLeaderOrFollower),
+            None => Err(ErrorCode::UnknownTopicOrPartition),
+        }
+    }
+}
+
+/// The leader epoch that a request believes in, if it says one.
+pub(crate) fn believed_epoch(epoch: i32) -> Option<LeaderEpoch> {
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
+}

@@ -1,0 +1,133 @@
+//! The broker's place in the cluster: registers with the controller, keeps its session alive,
+//! leaves in order. Must not know what the controller decides.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_log::{LogDir, LogError};
+use ottla_metadata::{Command, Reply, feature_table};
+use ottla_protocol::k62_broker_registration::{Feature, Listener};
+use ottla_protocol::{
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, ErrorCode, StrBytes, Uuid,
+};
+use tracing::warn;
+
+use crate::shared::Shared;
+use crate::topics;
+
+/// How often the broker says that it is alive (`broker.heartbeat.interval.ms`).
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Why the controller does not take this broker in.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// It refused.
+    #[error("the controller refuses this broker: {code}: {message}")]
+    Refused {
+        /// Kafka's error.
+        code: ErrorCode,
+        /// Its words.
+        message: String,
+    },
+    /// A log directory does not say who it is.
+    #[error("{path} has no meta.properties with a directory.id")]
+    NoDirectoryId {
+        /// The log directory.
+        path: String,
+    },
+    /// A log directory cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Registers and waits until the broker is unfenced.
+pub(crate) fn register(
+    shared: &Arc<Shared>,
+    addresses: &[(String, SocketAddr)],
+    dirs: &[Arc<LogDir>],
+    previous_epoch: i64,
+) -> Result<(), RegistrationError> {
+    let mut log_dirs = Vec::new();
+    for dir in dirs {
+        let id = dir.read_meta_properties()?.and_then(|properties| properties.directory_id);
+        let path = dir.path().display().to_string();
+        log_dirs.push(id.ok_or(RegistrationError::NoDirectoryId { path })?);
+    }
+    let listeners = shared.listeners.iter().zip(addresses).map(|(config, (name, address))| {
+        let (host, port) = match &config.advertised {
+            Some((host, port)) => (host.clone(), *port),
+            None => (address.ip().to_string(), address.port()),
+        };
+        Listener {
+            name: StrBytes::from(name.as_str()),
+            host: StrBytes::from(host),
+            port,
+            security_protocol: 0,
+            ..Default::default()
+        }
+    });
+    let features = feature_table::FEATURES.iter().map(|feature| Feature {
+        name: StrBytes::from_static(feature.name),
+        min_supported_version: feature.min,
+        max_supported_version: feature.max_known,
+        ..Default::default()
+    });
+    let rack = shared.with_effective(|e| e.broker("broker.rack").as_str().map(StrBytes::from));
+    let request = BrokerRegistrationRequest {
+        broker_id: shared.identity.node.get(),
+        cluster_id: StrBytes::from(shared.identity.cluster_id.as_str()),
+        incarnation_id: Uuid::from_random(shared.rng.bytes16()),
+        listeners: listeners.collect(),
+        features: features.collect(),
+        rack,
+        log_dirs,
+        previous_broker_epoch: previous_epoch,
+        ..Default::default()
+    };
+    call(shared, Command::RegisterBroker(request))?;
+    call(shared, Command::BrokerHeartbeat(beat(shared, false)))?;
+    Ok(())
+}
+
+fn call(shared: &Shared, command: Command) -> Result<Reply, RegistrationError> {
+    shared.controller.call(command).map_err(|refusal| RegistrationError::Refused {
+        code: refusal.code,
+        message: refusal.to_string(),
+    })
+}
+
+fn beat(shared: &Shared, want_shut_down: bool) -> BrokerHeartbeatRequest {
+    let image = shared.controller.image();
+    let node = shared.identity.node;
+    BrokerHeartbeatRequest {
+        broker_id: node.get(),
+        broker_epoch: image.broker(node).map_or(-1, |broker| broker.epoch),
+        current_metadata_offset: image.position().offset.get(),
+        want_fence: false,
+        want_shut_down,
+        ..Default::default()
+    }
+}
+
+/// Says that the broker is alive, for ever.
+pub(crate) async fn heartbeat(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        if shared.is_stopping() {
+            return;
+        }
+        let command = Command::BrokerHeartbeat(beat(&shared, false));
+        if let Err(refusal) = topics::call(&shared, command).await {
+            warn!(%refusal, "the controller did not take the heartbeat");
+        }
+    }
+}
+
+/// Tells the controller that the broker stops (controlled shutdown).
+pub(crate) fn leave(shared: &Shared) {
+    let command = Command::BrokerHeartbeat(beat(shared, true));
+    if let Err(refusal) = shared.controller.call(command) {
+        warn!(code = %refusal.code, %refusal, "controlled shutdown refused");
+    }
+}

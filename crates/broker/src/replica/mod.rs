@@ -1,0 +1,17 @@
+//! Hosting of partitions: which are here, their logs, and who waits on them. Must not know
+//! requests or connections.
+
+mod config;
+mod metadata;
+mod partition;
+mod partitions;
+mod stop;
+mod waits;
+
+pub(crate) use self::config::PartitionConfig;
+pub(crate) use self::metadata::Changes;
+pub(crate) use self::partition::{
+    FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation, Refused,
+};
+pub(crate) use self::partitions::{Partitions, PartitionsStart};
+pub(crate) use self::waits::{AckToken, ProduceWait};

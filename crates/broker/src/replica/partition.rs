@@ -1,0 +1,433 @@
+//! A partition that this broker hosts: its log and its replica machine behind one short lock,
+//! and whoever waits on them. Under the lock there is no I/O. Must not know requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use ottla_log::{
+    Answer, AppendError, Appended, CommitEvent, CommitTarget, Committer, Fetched, LogView,
+    PartitionLog, ReadError, ReadRequest, TimestampOffset, TopicPartition, WriteSet,
+};
+use ottla_partition::{
+    Acks, AppendContext, Ends, EpochEnd, Leadership, Replica, ReplicaEffect, ReplicaError, Role,
+};
+use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
+use parking_lot::Mutex;
+
+use super::config::PartitionConfig;
+use super::waits::AckToken;
+use crate::mailbox::Signal;
+
+/// Waits end with the partition; who waits for a client counts the time itself.
+const NO_DEADLINE: Millis = Millis(i64::MAX);
+
+/// A partition on this broker.
+pub(crate) struct HostedPartition {
+    pub(crate) name: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    /// Index of its log directory.
+    pub(crate) dir: usize,
+    committer: Arc<Committer<Self>>,
+    state: Mutex<State>,
+    next_wait: AtomicU64,
+}
+
+struct State {
+    log: PartitionLog,
+    replica: Replica<AckToken>,
+    config: Arc<PartitionConfig>,
+    fetches: Vec<(u64, Arc<Signal>)>,
+}
+
+/// Why an append did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    #[error(transparent)]
+    Log(#[from] AppendError),
+}
+
+/// What a fetch finds.
+pub(crate) struct FetchRead {
+    pub(crate) ends: Ends,
+    pub(crate) last_stable: Offset,
+    pub(crate) request: ReadRequest,
+    pub(crate) batches: Answer<Fetched>,
+    /// For the transactions that a read_committed fetch must leave out.
+    pub(crate) view: Option<LogView>,
+}
+
+/// Which records a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Up to the log end: followers, and the broker itself.
+    LogEnd,
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset.
+    ReadCommitted,
+}
+
+/// Where a fetch begins, and what it believes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchFrom {
+    pub(crate) offset: Offset,
+    pub(crate) current_leader_epoch: Option<LeaderEpoch>,
+    pub(crate) last_fetched_epoch: Option<LeaderEpoch>,
+    pub(crate) max_bytes: usize,
+    pub(crate) at_least_one: bool,
+    pub(crate) isolation: Isolation,
+}
+
+/// What a fetch is told instead of records.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchRefused {
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the reader's log diverges: epoch {epoch} ends at {end}")]
+    Diverging { epoch: LeaderEpoch, end: Offset, ends: Ends },
+}
+
+impl HostedPartition {
+    pub(crate) fn new(
+        name: TopicPartition,
+        topic_id: TopicId,
+        dir: usize,
+        committer: Arc<Committer<Self>>,
+        parts: (PartitionLog, Replica<AckToken>),
+        config: Arc<PartitionConfig>,
+    ) -> Arc<Self> {
+        let (log, replica) = parts;
+        let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
+        Arc::new(Self { name, topic_id, dir, committer, state, next_wait: AtomicU64::new(0) })
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Arc<PartitionConfig> {
+        Arc::clone(&self.state.lock().config)
+    }
+
+    /// Where the log stands, and the leader epoch.
+    pub(crate) fn ends(&self) -> (Ends, LeaderEpoch) {
+        let state = self.state.lock();
+        (state.replica.ends(), state.replica.leader_epoch())
+    }
+
+    /// Whether this broker leads the partition, in the epoch that a request believes in.
+    pub(crate) fn check_leader(&self, current: Option<LeaderEpoch>) -> Result<(), ReplicaError> {
+        self.state.lock().replica.check_leader(current)
+    }
+
+    /// Appends a validated batch as leader. `token` is answered when `acks` is satisfied; with
+    /// acks=0 there is none.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: BytesMut,
+        context: &AppendContext,
+        now: Millis,
+        wait: Option<(Acks, AckToken)>,
+    ) -> Result<(Appended, Offset), Refused> {
+        let mut effects = Vec::new();
+        let (appended, log_start) = {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            state.replica.check_append(wait.as_ref().map(|(acks, ..)| *acks))?;
+            let epoch = state.replica.leader_epoch();
+            let appended = state.log.append(batch, epoch, now, context)?;
+            state.replica.on_append(state.log.log_end());
+            if let Some((acks, token)) = wait {
+                let end = appended.last_offset.plus(1);
+                state.replica.wait(acks, end, NO_DEADLINE, token, &mut effects);
+            }
+            (appended, state.log.log_start())
+        };
+        if appended.needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
+        deliver(effects);
+        Ok((appended, log_start))
+    }
+
+    /// Calls `then` when everything that is in the log now is committed.
+    pub(crate) fn when_committed(
+        &self,
+        then: impl FnOnce(Result<(), ReplicaError>) + Send + 'static,
+    ) {
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let end = state.log.log_end();
+            let token = AckToken::Call(Box::new(then));
+            state.replica.wait(Acks::All, end, NO_DEADLINE, token, &mut effects);
+        }
+        deliver(effects);
+    }
+
+    /// Reads for a fetch: from memory, or what is needed to look it up without the lock.
+    pub(crate) fn fetch(&self, from: &FetchFrom) -> Result<FetchRead, FetchRefused> {
+        let state = self.state.lock();
+        state.replica.check_leader(from.current_leader_epoch)?;
+        let ends = state.replica.ends();
+        if let Some(last) = from.last_fetched_epoch {
+            let EpochEnd { epoch, end_offset: end } = state.log.offset_for_leader_epoch(last);
+            if epoch < last || end < from.offset {
+                return Err(FetchRefused::Diverging { epoch, end, ends });
+            }
+        }
+        let last_stable = state.last_stable();
+        let up_to = match from.isolation {
+            Isolation::LogEnd => ends.log_end,
+            Isolation::ReadUncommitted => ends.high_watermark,
+            Isolation::ReadCommitted => last_stable,
+        };
+        if from.offset < ends.log_start || from.offset > ends.log_end {
+            return Err(FetchRefused::Read(ReadError::OutOfRange {
+                offset: from.offset,
+                log_start: ends.log_start,
+                log_end: ends.log_end,
+            }));
+        }
+        let request = ReadRequest {
+            from: from.offset,
+            up_to,
+            max_bytes: from.max_bytes,
+            at_least_one: from.at_least_one,
+        };
+        let batches = state.log.read(&request)?;
+        let committed_only = from.isolation == Isolation::ReadCommitted;
+        let view = committed_only.then(|| state.log.view());
+        Ok(FetchRead { ends, last_stable, request, batches, view })
+    }
+
+    /// The offset for a timestamp, or for one of the special ones (−1 to −6).
+    pub(crate) fn list_offset(
+        &self,
+        timestamp: i64,
+        current: Option<LeaderEpoch>,
+        isolation: Isolation,
+    ) -> Result<(Answer<Option<TimestampOffset>>, Offset, LeaderEpoch), ReplicaError> {
+        let state = self.state.lock();
+        state.replica.check_leader(current)?;
+        let up_to = match isolation {
+            Isolation::LogEnd => state.log.log_end(),
+            Isolation::ReadUncommitted => state.replica.high_watermark(),
+            Isolation::ReadCommitted => state.last_stable(),
+        };
+        Ok((state.log.list_offset(timestamp), up_to, state.replica.leader_epoch()))
+    }
+
+    /// The end of a leader epoch.
+    pub(crate) fn offset_for_leader_epoch(
+        &self,
+        epoch: LeaderEpoch,
+        current: Option<LeaderEpoch>,
+    ) -> Result<EpochEnd, ReplicaError> {
+        let state = self.state.lock();
+        state.replica.check_leader(current)?;
+        Ok(state.log.offset_for_leader_epoch(epoch))
+    }
+
+    /// Reads without the lock from where `from` is to the log end; for loading a coordinator.
+    pub(crate) fn read_own(&self, from: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
+        let (view, up_to) = {
+            let state = self.state.lock();
+            (state.log.view(), state.log.log_end())
+        };
+        let request = ReadRequest { from, up_to, max_bytes, at_least_one: true };
+        Ok(view.read(&request)?.batches)
+    }
+
+    /// Moves the log start forward (DeleteRecords); −1 means the high watermark. Gives the new
+    /// log start, or `None` when `offset` is beyond the high watermark.
+    pub(crate) fn delete_records(
+        self: &Arc<Self>,
+        offset: i64,
+    ) -> Result<Option<Offset>, ReplicaError> {
+        let mut effects = Vec::new();
+        let mut needs_commit = false;
+        let start = {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            state.replica.check_leader(None)?;
+            let high_watermark = state.replica.high_watermark();
+            let to = if offset == -1 { high_watermark } else { Offset(offset) };
+            if to > high_watermark || to.get() < 0 {
+                return Ok(None);
+            }
+            if state.log.advance_log_start(to) {
+                needs_commit = state.log.delete_old_segments();
+                state.replica.on_log_start(state.log.log_start(), &mut effects);
+            }
+            state.log.log_start()
+        };
+        if needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
+        deliver(effects);
+        Ok(Some(start))
+    }
+
+    /// Reads what is known of producers.
+    pub(crate) fn with_log<T>(&self, read: impl FnOnce(&PartitionLog) -> T) -> T {
+        read(&self.state.lock().log)
+    }
+
+    /// The metadata says that this broker leads.
+    pub(crate) fn on_leader(self: &Arc<Self>, leadership: &Leadership) -> bool {
+        let mut effects = Vec::new();
+        let (new_epoch, needs_commit) = {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            let new_epoch = state.replica.on_leader(leadership, &mut effects);
+            (new_epoch, new_epoch && state.log.assign_epoch(leadership.leader_epoch))
+        };
+        if needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
+        self.deliver(effects);
+        new_epoch
+    }
+
+    /// The metadata says that another broker leads, or none.
+    pub(crate) fn on_follower(
+        &self,
+        leader_epoch: LeaderEpoch,
+        partition_epoch: i32,
+        leader: Option<ottla_protocol::NodeId>,
+    ) {
+        let mut effects = Vec::new();
+        self.state.lock().replica.on_follower(leader_epoch, partition_epoch, leader, &mut effects);
+        self.deliver(effects);
+        self.wake_fetches();
+    }
+
+    /// The settings changed.
+    pub(crate) fn on_config(&self, config: Arc<PartitionConfig>) {
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.log.set_config(config.log.clone());
+            state.replica.on_config(config.replica, &mut effects);
+            state.config = config;
+        }
+        self.deliver(effects);
+    }
+
+    /// Whether this broker leads it.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.state.lock().replica.role() == Role::Leader
+    }
+
+    /// Answers what has waited too long and forgets idle producers.
+    pub(crate) fn on_tick(&self, now: Millis) {
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.replica.on_tick(now, &mut effects);
+            state.log.producers_mut().remove_expired(now);
+            state.log.evict_tail();
+        }
+        self.deliver(effects);
+    }
+
+    /// The topic is gone, or the broker stops: nobody waits any longer.
+    pub(crate) fn retire(&self) {
+        let mut effects = Vec::new();
+        self.state.lock().replica.on_failure(&mut effects);
+        self.deliver(effects);
+        self.wake_fetches();
+    }
+
+    /// The partition's files are about to be moved aside.
+    pub(crate) fn give_up_files(&self) {
+        self.state.lock().log.retire();
+    }
+
+    /// Closes the log; gives the offset up to which it is clean.
+    pub(crate) fn close(&self) -> Result<Offset, ottla_log::LogError> {
+        self.state.lock().log.shut()
+    }
+
+    /// Registers a fetch that is to be woken when there is more to read.
+    pub(crate) fn wait_for_data(&self, signal: Arc<Signal>) -> u64 {
+        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        self.state.lock().fetches.push((id, signal));
+        id
+    }
+
+    /// Forgets a fetch.
+    pub(crate) fn stop_waiting(&self, id: u64) {
+        let mut state = self.state.lock();
+        if let Some(index) = state.fetches.iter().position(|(waiting, _)| *waiting == id) {
+            state.fetches.swap_remove(index);
+        }
+        if state.fetches.is_empty() {
+            state.fetches = Vec::new();
+        }
+    }
+
+    fn wake_fetches(&self) {
+        for (_, signal) in &self.state.lock().fetches {
+            signal.raise();
+        }
+    }
+
+    fn deliver(&self, effects: Vec<ReplicaEffect<AckToken>>) {
+        if effects.iter().any(|e| matches!(e, ReplicaEffect::HighWatermark(_))) {
+            self.wake_fetches();
+        }
+        deliver(effects);
+    }
+}
+
+impl State {
+    /// Readers of committed transactions read below it.
+    fn last_stable(&self) -> Offset {
+        let high_watermark = self.replica.high_watermark();
+        self.log.producers().last_stable_offset(high_watermark, self.log.log_start())
+    }
+}
+
+impl CommitTarget for HostedPartition {
+    fn take(&self) -> Option<WriteSet> {
+        self.state.lock().log.take_pending()
+    }
+
+    fn on_commit(&self, event: &CommitEvent) {
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            state.log.on_commit(event);
+            match event {
+                CommitEvent::Written { .. } => {
+                    state.replica.on_written(state.log.written_end(), &mut effects);
+                }
+                CommitEvent::Durable { .. } => {
+                    state.replica.on_durable(state.log.durable_end(), &mut effects);
+                }
+                CommitEvent::Failed(_) => state.replica.on_failure(&mut effects),
+            }
+            for effect in &effects {
+                if let ReplicaEffect::HighWatermark(offset) = effect {
+                    state.log.producers_mut().on_high_watermark(*offset);
+                }
+            }
+        }
+        self.deliver(effects);
+    }
+}
+
+/// Tells everyone whose wait is over.
+fn deliver(effects: Vec<ReplicaEffect<AckToken>>) {
+    for effect in effects {
+        match effect {
+            ReplicaEffect::HighWatermark(_) => {}
+            ReplicaEffect::Answer(token, outcome) => token.deliver(outcome),
+        }
+    }
+}
