@@ -19,7 +19,7 @@ const KINDS: [(&str, &str, &str); 4] = [
 ];
 
 /// Writes the table, or with `check` only compares: an error when the committed one is out of date.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = workspace::root()?;
     let source = fs::read_to_string(root.join(SOURCE)).context(SOURCE)?;
     let wanted = generate(&source).context(SOURCE)?;
@@ -39,7 +39,18 @@ fn generate(source: &str) -> anyhow::Result<String> {
             continue;
         }
         let columns: Vec<&str> = line.split('\t').collect();
-        let [kind, name, value_type, default, allowed, importance, update, synonyms, origin, support] = columns[..]
+        let [
+            kind,
+            name,
+            value_type,
+            default,
+            allowed,
+            importance,
+            update,
+            synonyms,
+            origin,
+            support,
+        ] = columns[..]
         else {
             bail!("line {}: {} columns, not 10", number + 1, columns.len());
         };
@@ -49,7 +60,8 @@ fn generate(source: &str) -> anyhow::Result<String> {
         write!(row, "kind: ConfigKind::{}, ", kind_variant(kind)?)?;
         write!(row, "value_type: ValueType::{}, ", capitalised(value_type))?;
         write!(row, "default: {}, ", default_value(default))?;
-        let allowed = allowed_values(value_type, allowed).with_context(|| format!("line {}", number + 1))?;
+        let allowed =
+            allowed_values(value_type, allowed).with_context(|| format!("line {}", number + 1))?;
         write!(row, "allowed: {allowed}, ")?;
         write!(row, "importance: Importance::{}, ", capitalised(importance))?;
         write!(row, "update_mode: UpdateMode::{}, ", update_mode(update)?)?;
@@ -109,7 +121,8 @@ fn allowed_values(value_type: &str, text: &str) -> anyhow::Result<String> {
         let items: Vec<String> = items.split(", ").map(|item| format!("{item:?}")).collect();
         format!("&[{}]", items.join(", "))
     };
-    let inner = |text: &str| text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).map(str::to_owned);
+    let inner =
+        |text: &str| text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).map(str::to_owned);
     Ok(match text {
         "" => "Allowed::Any".to_owned(),
         "non-empty string" => "Allowed::NonEmptyString".to_owned(),
@@ -117,10 +130,13 @@ fn allowed_values(value_type: &str, text: &str) -> anyhow::Result<String> {
         "non-empty list" => "Allowed::NonEmptyList".to_owned(),
         "non-empty items" => "Allowed::NonEmptyItems".to_owned(),
         "[1,...,9] or -1" => "Allowed::GzipLevel".to_owned(),
-        "[partitionId]:[brokerId],[partitionId]:[brokerId],..." => "Allowed::ThrottledReplicas".to_owned(),
+        "[partitionId]:[brokerId],[partitionId]:[brokerId],..." => {
+            "Allowed::ThrottledReplicas".to_owned()
+        }
         "[latest, earliest, by_duration:PnDTnHnMn.nS]" => "Allowed::ShareOffsetReset".to_owned(),
         _ if text.starts_with("(case insensitive) ") => {
-            let items = inner(text.trim_start_matches("(case insensitive) ")).context("a list in brackets")?;
+            let items = inner(text.trim_start_matches("(case insensitive) "))
+                .context("a list in brackets")?;
             format!("Allowed::OneOfIgnoringCase({})", quoted(&items))
         }
         _ if text.contains("...") => {
@@ -128,14 +144,17 @@ fn allowed_values(value_type: &str, text: &str) -> anyhow::Result<String> {
             let (least, most) = range.split_once("...").context("a range with dots")?;
             let bound = |text: &str| match text.trim_matches(',') {
                 "" => "None".to_owned(),
-                number if value_type == "DOUBLE" => format!("Some({:?})", number.parse::<f64>().unwrap_or(f64::NAN)),
+                number if value_type == "DOUBLE" => {
+                    format!("Some({:?})", number.parse::<f64>().unwrap_or(f64::NAN))
+                }
                 number => format!("Some({number})"),
             };
             let name = if value_type == "DOUBLE" { "Fraction" } else { "Range" };
             format!("Allowed::{name}({}, {})", bound(least), bound(most))
         }
         _ => {
-            let items = inner(text).with_context(|| format!("allowed values {text:?} are not understood"))?;
+            let items = inner(text)
+                .with_context(|| format!("allowed values {text:?} are not understood"))?;
             let name = if value_type == "LIST" { "ListOf" } else { "OneOf" };
             format!("Allowed::{name}({})", quoted(&items))
         }
@@ -203,6 +222,8 @@ mod tests {
         assert!(generate("topic\ta\tLIST\n").is_err());
         assert!(generate(&ROWS.replace("[0,...,1]", "sometimes")).is_err());
         assert!(generate(&ROWS.replace("read-only", "maybe")).is_err());
-        assert!(generate(&format!("{ROWS}{}", "topic\ta\tINT\t1\t\tLOW\t\t\tkafka\tyes\n")).is_err());
+        assert!(
+            generate(&format!("{ROWS}{}", "topic\ta\tINT\t1\t\tLOW\t\t\tkafka\tyes\n")).is_err()
+        );
     }
 }

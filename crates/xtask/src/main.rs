@@ -2,12 +2,16 @@
 //! it; knows nothing of what the product does at run time.
 #![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod clients;
+mod codegen;
+mod configs;
 mod process;
+mod settings_page;
 mod test_run;
 mod tidy;
 mod workspace;
@@ -30,6 +34,34 @@ enum Command {
         /// Which ones; all when none is named.
         family: Vec<clients::Family>,
     },
+    /// Write the generated messages from the schema text.
+    Codegen(Writing),
+    /// Compare the schema text with the schemas in Kafka's jars.
+    SchemaDiff(Jars),
+    /// Compare our codec with Kafka's over random messages of every kind and version.
+    CodecEquality(Jars),
+    /// Write the generated table of settings and its page.
+    Configs(Writing),
+}
+
+#[derive(clap::Args)]
+struct Jars {
+    /// Their folder; the one that `cargo xtask clients java` fills when none is named.
+    #[arg(long)]
+    jars: Option<PathBuf>,
+}
+
+impl Jars {
+    fn folder(self, root: &Path) -> PathBuf {
+        self.jars.unwrap_or_else(|| clients::kafka_jars(root))
+    }
+}
+
+#[derive(clap::Args)]
+struct Writing {
+    /// Write nothing; fail when the committed text is out of date.
+    #[arg(long)]
+    check: bool,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +81,15 @@ fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Test(choice) => test_run::run(&root, &choice),
         Command::Tidy => tidy::run(&root),
+        Command::Codegen(Writing { check }) => codegen::run(check).map(|()| true),
+        Command::SchemaDiff(jars) => codegen::diff::run(&root, &jars.folder(&root)),
+        Command::CodecEquality(jars) => {
+            codegen::codec_equality(&root, &jars.folder(&root)).map(|()| true)
+        }
+        Command::Configs(Writing { check }) => {
+            configs::run(check)?;
+            settings_page::run(check).map(|()| true)
+        }
         Command::Clients { family } => {
             let all = <clients::Family as clap::ValueEnum>::value_variants();
             let wanted = if family.is_empty() { all } else { &family };

@@ -43,7 +43,7 @@ struct Row<'a> {
 }
 
 /// Writes the page, or with `check` only compares: an error when the committed one is out of date.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = workspace::root()?;
     let source = fs::read_to_string(root.join(SOURCE)).context(SOURCE)?;
     let wanted = page(&source).context(SOURCE)?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clients::{self, Family};
-use crate::{process, tidy};
+use crate::{codegen, configs, process, settings_page, tidy};
 
 /// One step.
 pub(super) struct Step {
@@ -20,11 +20,13 @@ pub(super) struct Step {
 pub(super) const STEPS: &[Step] = &[
     Step { name: "format", about: "every source is as rustfmt writes it", run: format },
     Step { name: "tidy", about: "crate graph, lengths, heads, purity, names", run: run_tidy },
+    Step { name: "generated", about: "generated code and tables are up to date", run: generated },
     Step { name: "clippy", about: "no warning of the compiler or of clippy", run: clippy },
     Step { name: "licences", about: "licences and sources of dependencies", run: licences },
     Step { name: "unit", about: "unit, property, golden and integration tests", run: unit },
     Step { name: "release", about: "the binary as it ships", run: release },
     Step { name: "clients", about: "the real clients are there", run: fetch_clients },
+    Step { name: "codec", about: "schemas and codec against Apache Kafka's", run: codec },
     Step { name: "interop", about: "real clients against the real binary", run: interop },
     Step { name: "suites", about: "test suites of kafka-python and rskafka", run: suites },
 ];
@@ -39,6 +41,12 @@ fn format(root: &Path) -> anyhow::Result<()> {
 fn run_tidy(root: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(tidy::run(root)?, "the house rules are broken");
     Ok(())
+}
+
+fn generated(_root: &Path) -> anyhow::Result<()> {
+    codegen::run(true)?;
+    configs::run(true)?;
+    settings_page::run(true)
 }
 
 fn clippy(root: &Path) -> anyhow::Result<()> {
@@ -79,6 +87,12 @@ fn fetch_clients(root: &Path) -> anyhow::Result<()> {
     clients::provide(root, Family::value_variants())
 }
 
+fn codec(root: &Path) -> anyhow::Result<()> {
+    let jars = clients::kafka_jars(root);
+    anyhow::ensure!(codegen::diff::run(root, &jars)?, "the schema text is not Kafka's");
+    codegen::codec_equality(root, &jars)
+}
+
 fn interop(root: &Path) -> anyhow::Result<()> {
     run_interop(root, &["--skip", "suites::"])
 }
@@ -91,6 +105,6 @@ fn suites(root: &Path) -> anyhow::Result<()> {
 fn run_interop(root: &Path, filter: &[&str]) -> anyhow::Result<()> {
     let test = ["test", "--locked", "--package", "ottla-interop", "--test", "it", "--"];
     let mut cargo = process::cargo(root);
-    cargo.env("OTTLA_BIN", root.join("target/release/ottla"));
+    cargo.env("RUST_BACKTRACE", "0").env("OTTLA_BIN", root.join("target/release/ottla"));
     process::run(cargo.args(test).args(["--test-threads", "2"]).args(filter))
 }
