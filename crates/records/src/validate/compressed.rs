@@ -1,6 +1,7 @@
 //! Records that are compressed, come or go: decompressed piece by piece, never kept whole. In
 //! place, keys and values are skipped and (as in Kafka) a record's declared length is not held
-//! against its fields.
+//! against its fields. One thing differs from Kafka: in a rebuilt batch a header key that is not
+//! UTF-8 stays as it is; Kafka stores U+FFFD for it.
 
 use ottla_protocol::Millis;
 

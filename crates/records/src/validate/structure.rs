@@ -44,7 +44,7 @@ fn front(bytes: &[u8]) -> Result<Front<'_>, Refusal> {
 
 /// The checks that Kafka makes on a Produce request's partition before it looks for the
 /// partition: exactly one whole batch, magic 2, and zstd only from version 7 on. A cut-off batch
-/// after the first is not seen. Null records (`None`) pass, as an empty field does not.
+/// after the first is not seen. Null records are given as none: Kafka never answers them.
 ///
 /// # Errors
 /// A [`Refusal`]: `INVALID_RECORD`, `CORRUPT_MESSAGE`, `UNSUPPORTED_COMPRESSION_TYPE`.
