@@ -58,7 +58,9 @@ impl ClassicGroup {
             self.leader = Some(new.clone());
         }
         if self.pending_sync.remove(old) {
+            // Kafka forgets to, and rebalances when the old id does not sync.
             self.pending_sync.insert(new.clone());
+            self.sync_timer = Some(step.now.after(self.rebalance_timeout()));
         }
         self.members.insert(new.clone(), member);
         true

@@ -14,8 +14,10 @@ use ottla_protocol::k47_offset_delete::{OffsetDeleteRequestPartition, OffsetDele
 use ottla_protocol::{
     ErrorCode, GroupMetadataValue, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
     LeaveGroupRequest, Millis, Offset, OffsetCommitRequest, OffsetCommitValue, OffsetDeleteRequest,
-    ProducerId, Reader, StrBytes, SyncGroupRequest,
+    ProducerId, Reader, StrBytes, SyncGroupRequest, Writer,
 };
+
+use crate::script::subscription;
 
 /// The records of the golden log, from offset 0.
 fn golden() -> Vec<Record> {
@@ -89,11 +91,11 @@ fn fetch(shard: &mut Shard, group: &str, stable: bool) -> OffsetFetchResponseGro
         topics: None,
         ..OffsetFetchRequestGroup::default()
     };
-    match ask(shard, WRITTEN, Command::OffsetFetch { group, require_stable: stable }).1 {
-        Reply::OffsetFetch(response) => response,
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are wrong")]
-        other => panic!("{other:?}"),
-    }
+    let command = Command::OffsetFetch { group, require_stable: stable };
+    let (_, Reply::OffsetFetch(response)) = ask(shard, WRITTEN, command) else {
+        panic!("an OffsetFetch response")
+    };
+    response
 }
 
 fn join(group: &str, request: JoinGroupRequest, random: [u8; 16]) -> Command {
@@ -367,11 +369,11 @@ fn deletion_ends_what_is_pending() {
     }];
     let request = OffsetDeleteRequest { group_id: group_id.clone(), topics };
     let tombstone = Record { key: key.clone(), value: None };
-    let (records, _) = ask(&mut shard.clone(), WRITTEN, Command::OffsetDelete { request });
-    assert_eq!(records, std::slice::from_ref(&tombstone));
-    let group_ids = vec![group_id];
-    let (records, _) = ask(&mut shard, WRITTEN, Command::DeleteGroups { group_ids });
+    let delete = Command::DeleteGroups { group_ids: vec![group_id] };
+    let (records, _) = ask(&mut shard.clone(), WRITTEN, delete);
     assert_eq!(records.first(), Some(&tombstone));
+    let (records, _) = ask(&mut shard, WRITTEN, Command::OffsetDelete { request });
+    assert_eq!(records, std::slice::from_ref(&tombstone));
     shard.end_transaction(producer, true);
     assert!(fetch(&mut shard, "golden-classic", true).topics.is_empty());
 
@@ -381,6 +383,83 @@ fn deletion_ends_what_is_pending() {
     assert!(both.tick(now(late)).is_empty(), "nor does what it may change expire");
     both.end_transaction(producer, false);
     assert_eq!(both.tick(now(late * 2)).records.len(), 2, "the offset and its group");
+
+    let other = offset_key("golden-classic", "codecs", 1);
+    let mut mixed = load(&[committed]);
+    mixed.apply_transactional(Offset(1), producer, &other, value).unwrap();
+    assert_eq!(mixed.tick(now(late)).records, [tombstone], "the offset, but not its group");
+}
+
+/// A group of which only a record of the oldest version tells: no rebalance time-out, no time
+/// since when it is empty.
+#[test]
+fn groups_of_old_records() {
+    let member = MemberMetadata {
+        member_id: StrBytes::from("m"),
+        session_timeout: 20_000,
+        subscription: subscription("codecs"),
+        ..MemberMetadata::default()
+    };
+    let value = |members| GroupMetadataValue {
+        protocol_type: StrBytes::from("consumer"),
+        generation: 4,
+        protocol: Some(StrBytes::from("range")),
+        leader: Some(StrBytes::from("m")),
+        members,
+        ..GroupMetadataValue::default()
+    };
+    let encoded = |value: GroupMetadataValue| {
+        let mut writer = Writer::new();
+        writer.i16(0);
+        value.encode(&mut writer, 0).unwrap();
+        writer.finish().to_bytes()
+    };
+    let record = |value| Record { key: key(2, "golden-classic", ""), value: Some(encoded(value)) };
+    let commit = golden()[2].clone();
+    let mut shard = load(&[record(value(vec![member])), commit.clone()]);
+    let beat = |generation_id| Command::Heartbeat {
+        request: HeartbeatRequest {
+            group_id: StrBytes::from("golden-classic"),
+            generation_id,
+            member_id: StrBytes::from("m"),
+            ..HeartbeatRequest::default()
+        },
+    };
+    let error = |reply: Reply| {
+        let Reply::Heartbeat(response) = reply else { panic!("{reply:?}") };
+        ErrorCode::from_code(response.error_code)
+    };
+    assert_eq!(error(ask(&mut shard, WRITTEN, beat(4)).1), ErrorCode::None);
+    let protocols = vec![JoinGroupRequestProtocol {
+        name: StrBytes::from("range"),
+        ..JoinGroupRequestProtocol::default()
+    }];
+    let newcomer = JoinGroupRequest {
+        protocols,
+        group_instance_id: Some(StrBytes::from("i")),
+        ..JoinGroupRequest::default()
+    };
+    let mut newcomer = join("golden-classic", newcomer, [1; 16]);
+    if let Command::JoinGroup { request, .. } = &mut newcomer {
+        request.rebalance_timeout_ms = 5_000;
+    }
+    assert!(shard.handle(now(WRITTEN), Token(7), newcomer).is_empty(), "m has to rejoin");
+    assert_eq!(error(ask(&mut shard, WRITTEN + 10_000, beat(4)).1), ErrorCode::RebalanceInProgress);
+    assert!(shard.tick(now(WRITTEN + 19_999)).is_empty());
+    let joined = shard.tick(now(WRITTEN + 20_000)).replies;
+    assert_eq!(joined.len(), 1, "m's session time-out is its rebalance time-out");
+
+    let mut empty = load(&[record(value(vec![])), commit]);
+    let committed = 1_795_244_104_215;
+    let retention = Config::default().offsets_retention.0;
+    assert!(empty.tick(now(committed + retention - 1)).is_empty());
+    assert_eq!(empty.tick(now(committed + retention + 600_000)).records.len(), 2);
+}
+
+fn offset_key(group: &str, topic: &str, partition: i32) -> Bytes {
+    let mut bytes = BytesMut::from(&key(1, group, topic)[..]);
+    bytes.put_i32(partition);
+    bytes.freeze()
 }
 
 /// A key of another type than offsets.

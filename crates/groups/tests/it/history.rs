@@ -12,8 +12,8 @@ use ottla_protocol::k11_join_group::JoinGroupRequestProtocol;
 use ottla_protocol::k13_leave_group::MemberIdentity;
 use ottla_protocol::k14_sync_group::SyncGroupRequestAssignment;
 use ottla_protocol::{
-    ErrorCode, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, Millis, OffsetCommitRequest,
-    StrBytes, SyncGroupRequest,
+    ErrorCode, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, Millis,
+    OffsetCommitRequest, StrBytes, SyncGroupRequest,
 };
 use proptest::prelude::*;
 
@@ -27,6 +27,23 @@ struct Client {
     generation: i32,
     /// What to bring as leader.
     members: Vec<StrBytes>,
+}
+
+impl Client {
+    fn joined(&mut self, response: &JoinGroupResponse) {
+        let error = ErrorCode::from_code(response.error_code);
+        assert_ne!(error, ErrorCode::UnknownServerError);
+        if error == ErrorCode::None {
+            self.member_id = response.member_id.clone();
+            self.generation = response.generation_id;
+            self.members = response.members.iter().map(|m| m.member_id.clone()).collect();
+        } else if error == ErrorCode::MemberIdRequired {
+            self.member_id = response.member_id.clone();
+        } else if error != ErrorCode::RebalanceInProgress {
+            // Told to begin anew.
+            *self = Self::default();
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -230,22 +247,7 @@ impl History {
             let at = self.asked.remove(token).expect("a request of a client");
             let client = &mut self.clients[at];
             match reply {
-                Reply::JoinGroup(response) => match ErrorCode::from_code(response.error_code) {
-                    ErrorCode::None => {
-                        *client = Client {
-                            member_id: response.member_id.clone(),
-                            generation: response.generation_id,
-                            members: response.members.iter().map(|m| m.member_id.clone()).collect(),
-                        };
-                    }
-                    ErrorCode::MemberIdRequired => client.member_id = response.member_id.clone(),
-                    ErrorCode::RebalanceInProgress => {}
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "told to begin anew")]
-                    other => {
-                        assert_ne!(other, ErrorCode::UnknownServerError);
-                        *client = Client::default();
-                    }
-                },
+                Reply::JoinGroup(response) => client.joined(response),
                 Reply::SyncGroup(response)
                     if response.error_code == 0 && !response.assignment.is_empty() =>
                 {

@@ -290,12 +290,14 @@ fn comes_back_before_it_has_synced() {
         > join g instance=j session=60000
         log group g gen=2 type=consumer protocol=range leader=@1 since=0 @1=a @5=b
         #5 join @5 gen=2 consumer/range leader=@1
-        > at 29000
-        > beat g @1 gen=2
-        #6 beat NONE
-        > at 31000
+        > at 40000
         > describe g
-        #7 describe g PreparingRebalance consumer/- NONE @1=a
+        #6 describe g Stable consumer/range NONE @1=a @5=b
+        > beat g @1 gen=2
+        #7 beat NONE
+        > at 51000
+        > describe g
+        #8 describe g PreparingRebalance consumer/- NONE @1=a
         ",
     );
 }

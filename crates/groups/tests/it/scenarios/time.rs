@@ -164,29 +164,29 @@ fn waiting_requests_are_told_of_the_end() {
 fn new_member_that_beats_lives_from_beat_to_beat() {
     check(
         "
-        > join g v=3 session=60000 rebalance=60000
+        > join g v=3 session=90000 rebalance=90000
         log group g gen=0 type=- protocol=null leader=null since=0
         #1 join @1 gen=1 consumer/range leader=@1 @1
         > sync g @1 gen=1 @1=a
         log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
         #2 sync NONE a
-        > join g
+        > join g session=6000
         #3 join MEMBER_ID_REQUIRED @3
-        > join g id=@3
-        > at 1000
+        > join g id=@3 session=20000
+        > at 8000
         > beat g @3 gen=1
         #5 beat REBALANCE_IN_PROGRESS
-        > at 11000
-        11000 #4 join UNKNOWN_MEMBER_ID -
-        > join g
+        > at 28000
+        28000 #4 join UNKNOWN_MEMBER_ID -
+        > join g session=6000
         #6 join MEMBER_ID_REQUIRED @6
-        > join g id=@6
-        > at 12000
+        > join g id=@6 session=20000
+        > at 36000
         > commit g @6 gen=1 t-0=1
         log offset g t-0 1 v4
         #8 commit t-0=NONE
-        > at 22000
-        22000 #7 join UNKNOWN_MEMBER_ID -
+        > at 56000
+        56000 #7 join UNKNOWN_MEMBER_ID -
         > describe g
         #9 describe g PreparingRebalance consumer/- NONE @1=a
         ",
