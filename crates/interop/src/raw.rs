@@ -1,5 +1,10 @@
 //! A raw client: connect, send bytes or a frame, read a frame, each within a limit. For bad input
-//! and for sending the same request to two brokers. Knows frames and correlation ids only.
+//! and for sending the same request to two brokers. Knows frames, headers and correlation ids; must
+//! not know what a message means.
+
+mod ask;
+
+pub use ask::frame;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,6 +17,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    /// The correlation id of the last typed request.
+    correlation: i32,
 }
 
 /// What a broker did next on a connection.
@@ -34,7 +41,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
-        Ok(Self { stream })
+        Ok(Self { stream, correlation: 0 })
     }
 
     /// Waits at most `limit` for each part of an answer from now on.

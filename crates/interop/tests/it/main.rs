@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod files;
@@ -14,3 +16,5 @@ mod kcat;
 mod suites;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod wire;

@@ -2,7 +2,7 @@
 
 use ottla_protocol::k32_describe_configs::DescribeConfigsResource;
 use ottla_protocol::{
-    ApiKey, AlterConfigsRequest, DescribeConfigsRequest, DescribeConfigsResponse,
+    AlterConfigsRequest, ApiKey, DescribeConfigsRequest, DescribeConfigsResponse,
     IncrementalAlterConfigsRequest, ListConfigResourcesRequest, k33_alter_configs as k33,
     k44_incremental_alter_configs as k44,
 };
@@ -140,7 +140,8 @@ fn describe_topics(pair: &mut Pair) -> anyhow::Result<()> {
 fn describe_others(pair: &mut Pair) -> anyhow::Result<()> {
     describe(pair, "broker", &[wanted(BROKER, "1", None)])?;
     describe(pair, "all brokers", &[wanted(BROKER, "", None)])?;
-    let keys = ["log.retention.ms", "log.retention.hours", "num.io.threads", "listeners", "node.id"];
+    let keys =
+        ["log.retention.ms", "log.retention.hours", "num.io.threads", "listeners", "node.id"];
     describe(pair, "some of a broker", &[wanted(BROKER, "1", Some(&keys))])?;
     for name in ["2", "-1", "x"] {
         describe(pair, &format!("broker {name:?}"), &[wanted(BROKER, name, None)])?;
@@ -222,12 +223,7 @@ fn alter(
 /// Kind and name of a resource, and operation, setting and value of each change.
 type Change<'a> = (i8, &'a str, &'a [(i8, &'a str, Option<&'a str>)]);
 
-fn change(
-    pair: &mut Pair,
-    case: &str,
-    version: i16,
-    changes: &[Change<'_>],
-) -> anyhow::Result<()> {
+fn change(pair: &mut Pair, case: &str, version: i16, changes: &[Change<'_>]) -> anyhow::Result<()> {
     let resource = |(kind, name, changes): &Change<'_>| k44::AlterConfigsResource {
         resource_type: *kind,
         resource_name: (*name).into(),

@@ -35,8 +35,7 @@ const fn differs(
 }
 
 /// The table.
-pub(super) const EXPECTED: &[Expected] = &[
-];
+pub(super) const EXPECTED: &[Expected] = &[];
 
 /// Whether `text` is what `pattern` says, where `*` is any text.
 fn matches(pattern: &str, text: &str) -> bool {

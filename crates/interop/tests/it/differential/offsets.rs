@@ -13,7 +13,7 @@ use ottla_protocol::{
 
 use super::pair::{Pair, versions};
 use super::topics::{create, settle, topic};
-use crate::wire::requests::{batch_of, fetch, idempotent_batch, produce, TIME};
+use crate::wire::requests::{TIME, batch_of, fetch, idempotent_batch, produce};
 
 pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
     let topics = [topic("log", 2, 1), topic("empty", 1, 1), topic("cut", 1, 1)];
@@ -137,7 +137,8 @@ fn leader_epochs(pair: &mut Pair) -> anyhow::Result<()> {
                 partitions: partitions.iter().copied().map(partition).collect(),
                 ..Default::default()
             };
-            let topics = vec![topic("log", &[0, 1, 9]), topic("empty", &[0]), topic("nobody", &[0])];
+            let topics =
+                vec![topic("log", &[0, 1, 9]), topic("empty", &[0]), topic("nobody", &[0])];
             let case = format!("epoch {leader_epoch} in {current_leader_epoch}");
             pair.both(&case, version, |_| OffsetForLeaderEpochRequest {
                 replica_id: if version >= 3 { -1 } else { -2 },
@@ -170,7 +171,8 @@ fn fetches(pair: &mut Pair) -> anyhow::Result<()> {
                     let id = side.id(topic);
                     for topic in &mut request.topics {
                         topic.topic = "".into();
-                        topic.topic_id = if id.is_zero() { ottla_protocol::Uuid([8; 16]) } else { id };
+                        topic.topic_id =
+                            if id.is_zero() { ottla_protocol::Uuid([8; 16]) } else { id };
                     }
                 }
                 request

@@ -81,7 +81,7 @@ pub(super) fn create(
             topic.topic_id = Uuid::METADATA_TOPIC;
         });
     };
-    let outcomes = pair.both_less(&case, version, request, ids)?;
+    let outcomes = pair.outcomes(&case, version, request, ids)?;
     for (side, outcome) in [&mut pair.kafka, &mut pair.ottla].into_iter().zip(outcomes) {
         for topic in outcome.into_iter().flat_map(|answer| answer.topics) {
             side.learn_id(topic.topic_id, &topic.name);
@@ -186,10 +186,8 @@ pub(super) fn settle(pair: &mut Pair, topics: &[&str]) -> anyhow::Result<()> {
 }
 
 fn named(topics: &[&str]) -> Vec<MetadataRequestTopic> {
-    let topic = |name: &&str| MetadataRequestTopic {
-        name: Some((*name).into()),
-        ..Default::default()
-    };
+    let topic =
+        |name: &&str| MetadataRequestTopic { name: Some((*name).into()), ..Default::default() };
     topics.iter().map(topic).collect()
 }
 
@@ -302,7 +300,9 @@ fn delete(pair: &mut Pair) -> anyhow::Result<()> {
     }
     let by_id = |topic_id| DeleteTopicState { topic_id, ..Default::default() };
     let cases: [(&str, fn(Uuid) -> Vec<DeleteTopicState>); 5] = [
-        ("unknown id", |_| vec![DeleteTopicState { topic_id: Uuid([9; 16]), ..Default::default() }]),
+        ("unknown id", |_| {
+            vec![DeleteTopicState { topic_id: Uuid([9; 16]), ..Default::default() }]
+        }),
         ("neither", |_| vec![DeleteTopicState::default()]),
         ("id and name", |topic_id| {
             vec![DeleteTopicState { topic_id, name: Some("a.b".into()), ..Default::default() }]

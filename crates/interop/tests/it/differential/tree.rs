@@ -50,7 +50,9 @@ fn node<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Tree {
             break;
         }
         let (field, value) = match line.split_once(": ") {
-            Some((field, value)) if field.bytes().all(|c| c == b'_' || c.is_ascii_alphanumeric()) => {
+            Some((field, value))
+                if field.bytes().all(|c| c == b'_' || c.is_ascii_alphanumeric()) =>
+            {
                 (field, value)
             }
             _ => ("", line),

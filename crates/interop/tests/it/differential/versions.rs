@@ -1,10 +1,10 @@
 //! ApiVersions, DescribeCluster and Metadata of an empty cluster, in every version.
 
+use ottla_protocol::k57_update_features::FeatureUpdateKey;
 use ottla_protocol::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, MetadataRequest,
     UpdateFeaturesRequest,
 };
-use ottla_protocol::k57_update_features::FeatureUpdateKey;
 
 use super::pair::Pair;
 

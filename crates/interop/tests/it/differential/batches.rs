@@ -1,0 +1,175 @@
+//! The corpus of good and damaged batches, produced to topics of several settings on both
+//! brokers: same answer, same offsets, same stored bytes.
+
+use bytes::Bytes;
+use ottla_interop::batches::damaged_batches;
+use ottla_protocol::{LeaderEpoch, Millis, ProduceResponse};
+use ottla_records::{
+    Batch, Batches, Scratch, TimestampType, refresh_crc, set_base_offset_and_epoch,
+    set_max_timestamp,
+};
+
+use super::pair::{Pair, Side};
+use super::topics::{configured, create, settle};
+use crate::wire::requests::{FETCH_BY_NAME, fetch, produce, produce_by_id};
+
+/// What depends on the clock or on a compressor's release in the bytes of a topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Free {
+    /// Nothing.
+    Nothing,
+    /// The time of the append.
+    AppendTime,
+    /// How well it is compressed.
+    Compressed,
+}
+
+/// Topics: version of Produce, settings, what may differ in their bytes.
+const TOPICS: &[(&str, i16, &[(&str, Option<&str>)], Free)] = &[
+    ("plain", 11, &[], Free::Nothing),
+    ("by-id", 13, &[], Free::Nothing),
+    ("old", 3, &[], Free::Nothing),
+    ("compacted", 8, &[("cleanup.policy", Some("compact"))], Free::Nothing),
+    ("small", 8, &[("max.message.bytes", Some("500"))], Free::Nothing),
+    ("stamped", 8, &[("message.timestamp.type", Some("LogAppendTime"))], Free::AppendTime),
+    ("opened", 8, &[("compression.type", Some("uncompressed"))], Free::Nothing),
+    ("zstd", 8, &[("compression.type", Some("zstd"))], Free::Compressed),
+];
+
+/// Decompressed bytes that a batch of the corpus may have; bombs are refused before.
+const LIMIT: usize = 256 << 20;
+
+#[test]
+fn batches_are_answered_and_stored_as_by_kafka() -> anyhow::Result<()> {
+    let mut pair = Pair::start(&[])?;
+    let names: Vec<&str> = TOPICS.iter().map(|(name, ..)| *name).collect();
+    let topics: Vec<_> = TOPICS.iter().map(|(name, _, with, _)| configured(name, with)).collect();
+    create(&mut pair, "for batches", 7, &topics, false)?;
+    settle(&mut pair, &names)?;
+    let corpus: Vec<(String, Bytes)> =
+        damaged_batches().into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
+    for (topic, version, _, free) in TOPICS {
+        produce_all(&mut pair, topic, *version, &corpus, *free)?;
+        compare_logs(&mut pair, topic, *version, *free)?;
+    }
+    pair.finish("batches", TOPICS.len() * 500)
+}
+
+fn produce_all(
+    pair: &mut Pair,
+    topic: &str,
+    version: i16,
+    corpus: &[(String, Bytes)],
+    free: Free,
+) -> anyhow::Result<()> {
+    let stamps = |answer: &mut ProduceResponse| {
+        if free != Free::AppendTime {
+            return;
+        }
+        for partition in
+            answer.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses)
+        {
+            partition.log_append_time_ms = partition.log_append_time_ms.min(0);
+        }
+    };
+    for (name, bytes) in corpus {
+        let request = |side: &Side| {
+            let records = bytes.clone();
+            if version >= 13 {
+                produce_by_id(side.id(topic), 0, -1, records)
+            } else {
+                produce(topic, 0, -1, records)
+            }
+        };
+        let outcomes = pair.outcomes(&format!("{topic}: {name}"), version, request, stamps)?;
+        let stored = |outcome: &Result<ProduceResponse, String>| {
+            outcome.as_ref().is_ok_and(|answer| {
+                let mut partitions = answer.responses.iter().flat_map(|t| &t.partition_responses);
+                partitions.all(|partition| partition.error_code == 0)
+            })
+        };
+        // What one alone has stored shifts the offsets of all that follows.
+        anyhow::ensure!(
+            stored(&outcomes[0]) == stored(&outcomes[1]),
+            "{topic}: {name}: {outcomes:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// Every stored batch of the partition.
+fn log(side: &mut Side, topic: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut batches: Vec<Vec<u8>> = Vec::new();
+    let mut next = 0;
+    loop {
+        let answer = side.ask(FETCH_BY_NAME, &fetch(topic, 0, next))?;
+        let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+        let records = partitions.filter_map(|partition| partition.records.as_ref());
+        let bytes: Vec<u8> = records.flat_map(|records| records.to_bytes()).collect();
+        let before = batches.len();
+        for batch in Batches::new(&bytes).map_while(Result::ok) {
+            next = batch.header().next_offset().get();
+            batches.push(batch.bytes().to_vec());
+        }
+        if batches.len() == before {
+            return Ok(batches);
+        }
+    }
+}
+
+fn compare_logs(pair: &mut Pair, topic: &str, version: i16, free: Free) -> anyhow::Result<()> {
+    let (kafka, ottla) = (log(&mut pair.kafka, topic)?, log(&mut pair.ottla, topic)?);
+    anyhow::ensure!(!kafka.is_empty(), "{topic}: nothing stored");
+    anyhow::ensure!(
+        kafka.len() == ottla.len(),
+        "{topic}: Kafka has {} batches, Ottla {}",
+        kafka.len(),
+        ottla.len()
+    );
+    for (kafka, ottla) in kafka.iter().zip(&ottla) {
+        pair.compared();
+        let (left, right) = (comparable(kafka, free)?, comparable(ottla, free)?);
+        if left != right {
+            let base = Batch::parse(kafka)?.header().base_offset.get();
+            let differ = (format!("at {base}"), summary(&left)?, summary(&right)?);
+            pair.differs("stored bytes", topic, version, differ);
+        }
+    }
+    Ok(())
+}
+
+/// A stored batch without leader epoch and without what is free.
+fn comparable(batch: &[u8], free: Free) -> anyhow::Result<Vec<u8>> {
+    let header = *Batch::parse(batch)?.header();
+    Batch::parse(batch)?.verify_crc()?;
+    let mut bytes = batch.to_vec();
+    set_base_offset_and_epoch(&mut bytes, header.base_offset, LeaderEpoch(0));
+    match free {
+        Free::Nothing => {}
+        Free::AppendTime => {
+            let kind = header.attributes.timestamp_type();
+            anyhow::ensure!(kind == TimestampType::LogAppendTime, "not stamped: {header:?}");
+            set_max_timestamp(&mut bytes, kind, Millis(0));
+            refresh_crc(&mut bytes);
+        }
+        Free::Compressed => {
+            let mut scratch = Scratch::new();
+            let codec = header.compression()?;
+            let payload = scratch.decompress(codec, Batch::parse(batch)?.payload(), LIMIT)?;
+            bytes.truncate(ottla_records::HEADER_LEN);
+            bytes.extend_from_slice(payload);
+            // Length and checksum cover the compressed bytes.
+            bytes.splice(8..12, [0; 4]);
+            bytes.splice(17..21, [0; 4]);
+        }
+    }
+    Ok(bytes)
+}
+
+/// A batch in a few words.
+fn summary(bytes: &[u8]) -> anyhow::Result<String> {
+    let header = bytes.get(..ottla_records::HEADER_LEN).unwrap_or_default();
+    let hex: String = header.iter().map(|byte| format!("{byte:02x}")).collect();
+    let crc = ottla_records::crc32c(bytes);
+    Ok(format!("{} bytes, {hex}, crc of all {crc:08x}", bytes.len()))
+}
