@@ -76,6 +76,14 @@ pub(crate) fn of_broker(dir: &Path, error: StartError) -> NodeError {
     }
 }
 
+/// What took a running node out of service: `why` is a sentence that ends in the disk's own words.
+pub(crate) fn while_running(dir: &Path, why: String) -> NodeError {
+    if why.contains(&DiskErrorKind::NoSpace.to_string()) {
+        return NodeError::NoSpace { path: dir.to_owned() };
+    }
+    failed(&format!("data directory {}", dir.display()), why)
+}
+
 /// Anything else.
 pub(crate) fn failed(
     what: &str,
@@ -117,6 +125,15 @@ mod tests {
             error.to_string(),
             "data is not a data directory: the folder photos in it belongs to no partition"
         );
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_later_is_a_full_disk() {
+        let dir = Path::new("data");
+        let full = DiskError::new(DiskErrorKind::NoSpace, "write", Path::new("data/t-0/x.log"));
+        assert_eq!(while_running(dir, format!("offline: {full}")).exit_code(), 7);
+        let broken = DiskError::new(DiskErrorKind::Io, "sync", Path::new("data/t-0/x.log"));
+        assert_eq!(while_running(dir, format!("offline: {broken}")).exit_code(), 1);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use crate::config::{Config, Listener, ListenerRole};
 use crate::directories::{Directory, FormatRequest, prepare};
 use crate::error::NodeError;
-use crate::failure::{failed, of_broker, of_controller, of_log};
+use crate::failure::{failed, of_broker, of_controller, of_log, while_running};
 use crate::world::World;
 use ottla_broker::{Broker, BrokerStart, ListenerConfig};
 use ottla_controller::{ControllerHandle, ControllerOptions, Endpoint};
-use ottla_log::{LogDir, LogError};
+use ottla_log::LogDir;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub struct Node {
     broker: Broker,
     controller: ControllerHandle,
     log_dirs: Vec<Arc<LogDir>>,
+    metadata_dir: PathBuf,
     ready: Ready,
 }
 
@@ -95,7 +96,7 @@ impl Node {
             cluster_id: meta.cluster_id,
         };
         info!(node = ready.node_id, cluster = ready.cluster_id, "serving");
-        Ok(Self { broker, controller, log_dirs, ready })
+        Ok(Self { broker, controller, log_dirs, metadata_dir: config.metadata_log_dir, ready })
     }
 
     /// What it says of itself.
@@ -103,21 +104,25 @@ impl Node {
         &self.ready
     }
 
-    /// Waits until the node can serve no more: the metadata directory or every data directory
-    /// has failed. Needs a tokio runtime with time.
+    /// Waits until the node can serve no more: the controller or every data directory has
+    /// failed. Needs a tokio runtime with time.
     pub async fn failed(&self) -> NodeError {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             if let Some(error) = self.failure() {
-                return failed("every data directory has failed", error);
+                return error;
             }
         }
     }
 
-    fn failure(&self) -> Option<LogError> {
-        let mut failures = self.log_dirs.iter().map(|dir| dir.failure());
-        let first = failures.next()??;
-        failures.all(|failure| failure.is_some()).then_some(first)
+    fn failure(&self) -> Option<NodeError> {
+        if let Some(why) = self.controller.failure() {
+            return Some(while_running(&self.metadata_dir, why.to_string()));
+        }
+        let first = self.log_dirs.first()?;
+        let failed = |dir: &Arc<LogDir>| dir.failure().is_some();
+        let why = first.failure().filter(|_| self.log_dirs.iter().all(failed))?;
+        Some(while_running(first.path(), why.to_string()))
     }
 
     /// Stops everything; blocks until the data is at rest.

@@ -1,7 +1,8 @@
 //! Every error that `docs/operations.md` lists: its exit code, its sentence, its hint.
 
 use crate::process::{Ended, Node, names, ottla, run, start};
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -110,6 +111,37 @@ fn no_space() {
     // Nothing half-made is left in the way of the next start.
     let node = Node::start(&mut start(dir.path()));
     assert_eq!(node.stop().0, Some(0));
+}
+
+/// Metadata 4, correlation id 1, no client id: asks for topics, which are created on demand.
+fn ask_for_topics(names: impl Iterator<Item = String> + Clone) -> Vec<u8> {
+    let count = u32::try_from(names.clone().count()).unwrap();
+    let mut frame = vec![0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 0, 1, 0xff, 0xff];
+    frame.extend(count.to_be_bytes());
+    for name in names {
+        frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+        frame.extend(name.as_bytes());
+    }
+    frame.push(1);
+    let size = u32::try_from(frame.len() - 4).unwrap();
+    frame[..4].copy_from_slice(&size.to_be_bytes());
+    frame
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    // 20 or 40 KiB, as the shell counts: enough to start, not for the records of these topics.
+    command.args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$0\" start --listen 127.0.0.1:0"]);
+    command.arg(env!("CARGO_BIN_EXE_ottla")).current_dir(dir.path());
+    let mut node = Node::start(&mut command);
+    let mut stream = TcpStream::connect(node.address()).unwrap();
+    let request = ask_for_topics((0..300).map(|number| format!("{number:0>240}")));
+    stream.write_all(&request).unwrap();
+    let (status, stderr) = node.wait();
+    assert_eq!(status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("ottla: no space left for ./ottla-data"), "{stderr}");
 }
 
 #[test]
