@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 /// When a field may be null.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Null {
+pub(crate) enum Null {
     Never,
     Always,
     /// In some of the versions that have the field: the condition.
@@ -16,17 +16,17 @@ pub enum Null {
 }
 
 /// The pieces of one field.
-pub struct FieldCode {
-    pub id: String,
-    pub doc: String,
-    pub ty: String,
-    pub default: String,
+pub(crate) struct FieldCode {
+    pub(crate) id: String,
+    pub(crate) doc: String,
+    pub(crate) ty: String,
+    pub(crate) default: String,
     /// The default is the type's own.
-    pub plain_default: bool,
+    pub(crate) plain_default: bool,
     /// Condition under which the version has the field; `None` when all versions have it.
-    pub present: Option<String>,
-    pub tag: Option<u32>,
-    pub ignorable: bool,
+    pub(crate) present: Option<String>,
+    pub(crate) tag: Option<u32>,
+    pub(crate) ignorable: bool,
     null: Null,
     kind: Type,
     struct_rust: Option<String>,
@@ -52,7 +52,7 @@ fn condition(range: Versions, reach: Versions) -> Option<String> {
 }
 
 /// The opposite of a condition.
-pub fn negated(condition: &str) -> String {
+pub(crate) fn negated(condition: &str) -> String {
     for (from, to) in [(" >= ", " < "), (" <= ", " > "), (" == ", " != ")] {
         if condition.contains(from) {
             return condition.replace(from, to);
@@ -62,9 +62,8 @@ pub fn negated(condition: &str) -> String {
 }
 
 impl FieldCode {
-    pub fn new(layouts: &Layouts<'_>, owner: &Layout<'_>, field: &Field) -> Result<Self> {
-        let within =
-            field.versions.intersect(owner.reach).context("the field is never present")?;
+    pub(crate) fn new(layouts: &Layouts<'_>, owner: &Layout<'_>, field: &Field) -> Result<Self> {
+        let within = field.versions.intersect(owner.reach).context("the field is never present")?;
         let null = match field.nullable.and_then(|n| n.intersect(within)) {
             None => Null::Never,
             Some(n) if n.covers(within) => Null::Always,
@@ -129,7 +128,7 @@ impl FieldCode {
     }
 
     /// Reads a value that is present.
-    pub fn decode(&self) -> String {
+    pub(crate) fn decode(&self) -> String {
         let (flex, rust) = (self.flex, self.rust());
         let plain = match &self.kind {
             Type::Scalar(s @ (Scalar::String | Scalar::Bytes | Scalar::Records)) => {
@@ -158,7 +157,7 @@ impl FieldCode {
     }
 
     /// Writes a value that is present.
-    pub fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let (flex, rust, id) = (self.flex, self.rust(), &self.id);
         let write = match &self.kind {
             Type::Scalar(s @ (Scalar::String | Scalar::Bytes | Scalar::Records)) => {
@@ -201,7 +200,7 @@ impl FieldCode {
     }
 
     /// The encoded length of a value that is present.
-    pub fn len(&self) -> String {
+    pub(crate) fn len(&self) -> String {
         let (flex, rust, id) = (self.flex, self.rust(), &self.id);
         match &self.kind {
             Type::Scalar(s @ (Scalar::String | Scalar::Bytes | Scalar::Records)) => {
@@ -230,7 +229,7 @@ impl FieldCode {
     }
 
     /// Whether the value differs from the schema's default.
-    pub fn differs(&self) -> String {
+    pub(crate) fn differs(&self) -> String {
         let id = &self.id;
         let null_default = self.default_text.as_deref() == Some("null");
         if self.nullable() && null_default {
@@ -268,12 +267,12 @@ impl FieldCode {
     }
 
     /// The refusal to drop a value that the version cannot carry.
-    pub fn refuse(&self) -> String {
+    pub(crate) fn refuse(&self) -> String {
         format!("return Err(EncodeError::field(\"{}\", version));", self.path)
     }
 
     /// Invents a value that the version can carry.
-    pub fn random(&self) -> String {
+    pub(crate) fn random(&self) -> String {
         let rust = self.rust();
         let plain = match &self.kind {
             Type::Scalar(s) => format!("s.{}()", method(*s)),
@@ -362,7 +361,9 @@ fn default_of(field: &Field, nullable: bool) -> Result<(String, bool)> {
     let plain = text.is_none();
     Ok(match &field.ty {
         Type::Scalar(Scalar::Bool) => wrap(text.unwrap_or("false").to_owned(), plain),
-        Type::Scalar(Scalar::Float64) => wrap(text.map_or("0.0".to_owned(), |t| format!("{t}_f64")), plain),
+        Type::Scalar(Scalar::Float64) => {
+            wrap(text.map_or("0.0".to_owned(), |t| format!("{t}_f64")), plain)
+        }
         Type::Scalar(
             Scalar::Int8
             | Scalar::Int16

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// When a struct is encoded in the flexible way (KIP-482).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flex {
+pub(crate) enum Flex {
     Never,
     Always,
     From(i16),
@@ -34,32 +34,32 @@ impl Flex {
 
 /// One struct to generate: a message itself or a struct inside it.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub(crate) struct Layout<'a> {
     /// Kafka's name.
-    pub name: &'a str,
-    pub rust: String,
-    pub fields: Vec<&'a Field>,
+    pub(crate) name: &'a str,
+    pub(crate) rust: String,
+    pub(crate) fields: Vec<&'a Field>,
     /// Versions of the message in which it can occur.
-    pub reach: Versions,
-    pub flex: Flex,
+    pub(crate) reach: Versions,
+    pub(crate) flex: Flex,
     /// Whether some array holds it.
-    pub in_array: bool,
+    pub(crate) in_array: bool,
     /// Fewest bytes of one encoded value over all versions, at least 1.
-    pub min_len: usize,
+    pub(crate) min_len: usize,
 }
 
 /// The structs of one message, the message first.
 #[derive(Debug)]
-pub struct Layouts<'a> {
-    pub message: &'a Message,
-    pub valid: Versions,
-    pub structs: Vec<Layout<'a>>,
-    pub rust_names: BTreeMap<&'a str, String>,
+pub(crate) struct Layouts<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) valid: Versions,
+    pub(crate) structs: Vec<Layout<'a>>,
+    pub(crate) rust_names: BTreeMap<&'a str, String>,
 }
 
 /// Lays out every message of one generated module; names that two of them use are prefixed with
 /// the message's own.
-pub fn lay_out(messages: &[Message]) -> Result<Vec<Layouts<'_>>> {
+pub(crate) fn lay_out(messages: &[Message]) -> Result<Vec<Layouts<'_>>> {
     let mut seen = BTreeSet::new();
     let mut twice = BTreeSet::new();
     for message in messages {
@@ -92,8 +92,7 @@ fn struct_names(message: &Message) -> Vec<&str> {
 
 fn one<'a>(message: &'a Message, twice: &BTreeSet<&str>) -> Result<Layouts<'a>> {
     let valid = message.valid.context("a removed message has no layout")?;
-    let mut layouts =
-        Layouts { message, valid, structs: Vec::new(), rust_names: BTreeMap::new() };
+    let mut layouts = Layouts { message, valid, structs: Vec::new(), rust_names: BTreeMap::new() };
     for name in struct_names(message) {
         let rust = if twice.contains(name) || name == message.name {
             format!("{}{name}", message.name)
@@ -117,7 +116,7 @@ fn one<'a>(message: &'a Message, twice: &BTreeSet<&str>) -> Result<Layouts<'a>> 
 
 impl<'a> Layouts<'a> {
     /// Rust's name of a struct of this message.
-    pub fn rust(&self, name: &str) -> Result<String> {
+    pub(crate) fn rust(&self, name: &str) -> Result<String> {
         self.rust_names
             .get(name)
             .cloned()
@@ -177,7 +176,7 @@ impl<'a> Layouts<'a> {
     }
 
     /// The layout of a struct by Kafka's name.
-    pub fn layout(&self, name: &str) -> Result<&Layout<'a>> {
+    pub(crate) fn layout(&self, name: &str) -> Result<&Layout<'a>> {
         self.structs
             .iter()
             .skip(1)
@@ -196,7 +195,13 @@ impl<'a> Layouts<'a> {
             let flex = flex && !field.inflexible;
             len += match &field.ty {
                 Type::Scalar(s) => scalar_len(*s, flex),
-                Type::ScalarArray(_) | Type::StructArray(_) => if flex { 1 } else { 4 },
+                Type::ScalarArray(_) | Type::StructArray(_) => {
+                    if flex {
+                        1
+                    } else {
+                        4
+                    }
+                }
                 Type::Struct(_) if nullable => 1,
                 Type::Struct(name) => self.struct_len(self.layout(name)?, version)?,
             };
@@ -212,7 +217,19 @@ fn scalar_len(scalar: Scalar, flex: bool) -> usize {
         Scalar::Int32 | Scalar::Uint32 => 4,
         Scalar::Int64 | Scalar::Float64 => 8,
         Scalar::Uuid => 16,
-        Scalar::String => if flex { 1 } else { 2 },
-        Scalar::Bytes | Scalar::Records => if flex { 1 } else { 4 },
+        Scalar::String => {
+            if flex {
+                1
+            } else {
+                2
+            }
+        }
+        Scalar::Bytes | Scalar::Records => {
+            if flex {
+                1
+            } else {
+                4
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How Kafka's names are spelled in Rust. Owns spelling only.
 
 /// `ThrottleTimeMs` → `throttle_time_ms`.
-pub fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     let chars = name.replace("KRaft", "Kraft").chars().collect::<Vec<_>>();
     let mut out = String::new();
     for (i, c) in chars.iter().enumerate() {
@@ -20,7 +20,7 @@ pub fn snake(name: &str) -> String {
 }
 
 /// A field's identifier; Rust's own words are escaped.
-pub fn field(name: &str) -> String {
+pub(crate) fn field(name: &str) -> String {
     let snake = snake(name);
     match snake.as_str() {
         "type" | "match" | "move" | "ref" | "in" | "as" | "loop" | "impl" | "where" => {

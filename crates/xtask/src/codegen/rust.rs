@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Appends the structs of a message.
-pub fn message(out: &mut String, layouts: &Layouts<'_>) -> Result<()> {
+pub(crate) fn message(out: &mut String, layouts: &Layouts<'_>) -> Result<()> {
     let floats = float_structs(layouts);
     for (i, layout) in layouts.structs.iter().enumerate() {
         let fields = layout
@@ -38,7 +38,7 @@ pub fn message(out: &mut String, layouts: &Layouts<'_>) -> Result<()> {
 }
 
 /// Appends the constructors of random content for a message's structs.
-pub fn random(out: &mut String, layouts: &Layouts<'_>) -> Result<()> {
+pub(crate) fn random(out: &mut String, layouts: &Layouts<'_>) -> Result<()> {
     for layout in &layouts.structs {
         let mut body = String::new();
         for field in &layout.fields {
@@ -122,11 +122,8 @@ fn definition(
             Kind::Data => String::new(),
         };
         let flexible = message.flexible.map_or_else(String::new, |f| format!(", flexible {f}"));
-        let _ = writeln!(
-            out,
-            "/// `{}`, versions {}{flexible}.{what}",
-            message.name, layouts.valid
-        );
+        let _ =
+            writeln!(out, "/// `{}`, versions {}{flexible}.{what}", message.name, layouts.valid);
     } else {
         let _ = writeln!(out, "/// `{}` of [`{}`].", layout.name, message.name);
     }
@@ -149,7 +146,8 @@ fn definition(
     }
     out.push_str("}\n\n");
     if !plain {
-        let _ = writeln!(out, "impl Default for {} {{\nfn default() -> Self {{\nSelf {{", layout.rust);
+        let _ =
+            writeln!(out, "impl Default for {} {{\nfn default() -> Self {{\nSelf {{", layout.rust);
         for field in fields {
             let _ = writeln!(out, "{}: {},", field.id, field.default);
         }
@@ -286,7 +284,13 @@ fn encode(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
                 let _ = writeln!(body, "if {c} {{ {} }} else {refuse}", field.encode());
             }
             (Some(c), true) if !field.ignorable => {
-                let _ = writeln!(body, "if {} && {} {{ {} }}", negated(c), field.differs(), field.refuse());
+                let _ = writeln!(
+                    body,
+                    "if {} && {} {{ {} }}",
+                    negated(c),
+                    field.differs(),
+                    field.refuse()
+                );
             }
             (_, true) => {}
         }
@@ -294,11 +298,11 @@ fn encode(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
     let tagged = tagged(fields);
     match layout.flex {
         Flex::Never => {}
-        flex if tagged.is_empty() => {
+        flex @ (Flex::Always | Flex::From(_)) if tagged.is_empty() => {
             let on = if flex == Flex::Always { "true" } else { "flex" };
             let _ = writeln!(body, "w.tagged_fields(&self.unknown_tagged_fields, {on}, version)?;");
         }
-        flex => {
+        flex @ (Flex::Always | Flex::From(_)) => {
             if flex != Flex::Always {
                 body.push_str("if flex {\n");
             }
@@ -365,7 +369,7 @@ fn length(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
     let tagged = tagged(fields);
     match layout.flex {
         Flex::Never => {}
-        flex if tagged.is_empty() => {
+        flex @ (Flex::Always | Flex::From(_)) if tagged.is_empty() => {
             let line = "n += self.unknown_tagged_fields.encoded_len();";
             sum.push(if flex == Flex::Always {
                 line.to_owned()
@@ -373,7 +377,7 @@ fn length(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
                 format!("if flex {{ {line} }}")
             });
         }
-        flex => {
+        flex @ (Flex::Always | Flex::From(_)) => {
             let mut block = String::from("let mut tags = self.unknown_tagged_fields.count();\n");
             for field in &tagged {
                 let _ = writeln!(
@@ -385,11 +389,7 @@ fn length(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
                 );
             }
             block.push_str("n += len::tags(tags, &self.unknown_tagged_fields);");
-            sum.push(if flex == Flex::Always {
-                block
-            } else {
-                format!("if flex {{ {block} }}")
-            });
+            sum.push(if flex == Flex::Always { block } else { format!("if flex {{ {block} }}") });
         }
     }
     let body = if sum.is_empty() {
@@ -397,11 +397,5 @@ fn length(out: &mut String, layout: &Layout<'_>, fields: &[FieldCode]) {
     } else {
         format!("let mut n = {fixed};\n{}\nn\n", sum.join("\n"))
     };
-    function(
-        out,
-        layout,
-        "pub(crate) fn body_len(&self, $version: i16) -> usize",
-        "",
-        &body,
-    );
+    function(out, layout, "pub(crate) fn body_len(&self, $version: i16) -> usize", "", &body);
 }

@@ -17,13 +17,13 @@ use std::fmt;
 
 /// An inclusive range of versions; `max` is `i16::MAX` when open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Versions {
-    pub min: i16,
-    pub max: i16,
+pub(crate) struct Versions {
+    pub(crate) min: i16,
+    pub(crate) max: i16,
 }
 
 impl Versions {
-    pub fn parse(text: &str) -> Result<Option<Self>> {
+    pub(crate) fn parse(text: &str) -> Result<Option<Self>> {
         if text == "none" {
             return Ok(None);
         }
@@ -40,16 +40,16 @@ impl Versions {
         Ok(Some(range))
     }
 
-    pub fn intersect(self, other: Self) -> Option<Self> {
+    pub(crate) fn intersect(self, other: Self) -> Option<Self> {
         let range = Self { min: self.min.max(other.min), max: self.max.min(other.max) };
         (range.min <= range.max).then_some(range)
     }
 
-    pub fn covers(self, other: Self) -> bool {
+    pub(crate) fn covers(self, other: Self) -> bool {
         self.min <= other.min && self.max >= other.max
     }
 
-    pub fn contains(self, version: i16) -> bool {
+    pub(crate) fn contains(self, version: i16) -> bool {
         self.min <= version && version <= self.max
     }
 }
@@ -68,7 +68,7 @@ impl fmt::Display for Versions {
 
 /// What a message is, as Kafka's schemas say it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Request,
     Response,
     Header,
@@ -79,7 +79,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         Some(match word {
             "request" => Self::Request,
             "response" => Self::Response,
@@ -98,7 +98,7 @@ impl Kind {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scalar {
+pub(crate) enum Scalar {
     Bool,
     Int8,
     Int16,
@@ -134,7 +134,7 @@ impl Scalar {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Type {
+pub(crate) enum Type {
     Scalar(Scalar),
     Struct(String),
     ScalarArray(Scalar),
@@ -142,7 +142,7 @@ pub enum Type {
 }
 
 impl Type {
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text.strip_prefix("[]") {
             Some(element) => match Scalar::parse(element) {
                 Some(scalar) => Self::ScalarArray(scalar),
@@ -155,7 +155,7 @@ impl Type {
         }
     }
 
-    pub fn struct_name(&self) -> Option<&str> {
+    pub(crate) fn struct_name(&self) -> Option<&str> {
         match self {
             Self::Struct(name) | Self::StructArray(name) => Some(name),
             Self::Scalar(_) | Self::ScalarArray(_) => None,
@@ -164,50 +164,49 @@ impl Type {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Field {
-    pub name: String,
-    pub ty: Type,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
     /// The type as the schema writes it.
-    pub type_text: String,
-    pub versions: Versions,
-    pub nullable: Option<Versions>,
-    pub tag: Option<u32>,
+    pub(crate) type_text: String,
+    pub(crate) versions: Versions,
+    pub(crate) nullable: Option<Versions>,
+    pub(crate) tag: Option<u32>,
     /// As the schema writes it; absent when it is the type's zero.
-    pub default: Option<String>,
-    pub ignorable: bool,
+    pub(crate) default: Option<String>,
+    pub(crate) ignorable: bool,
     /// Keeps the fixed-width length also in flexible versions (the header's client id).
-    pub inflexible: bool,
+    pub(crate) inflexible: bool,
     /// The fields of a struct defined here.
-    pub fields: Vec<Self>,
+    pub(crate) fields: Vec<Self>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Struct {
-    pub name: String,
-    pub versions: Versions,
-    pub fields: Vec<Field>,
+pub(crate) struct Struct {
+    pub(crate) name: String,
+    pub(crate) versions: Versions,
+    pub(crate) fields: Vec<Field>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
-    pub kind: Kind,
-    pub key: Option<i16>,
-    pub name: String,
+pub(crate) struct Message {
+    pub(crate) kind: Kind,
+    pub(crate) key: Option<i16>,
+    pub(crate) name: String,
     /// `None` when every version was removed.
-    pub valid: Option<Versions>,
-    pub flexible: Option<Versions>,
-    pub listeners: Vec<String>,
-    pub unstable: bool,
-    pub fields: Vec<Field>,
-    pub structs: Vec<Struct>,
+    pub(crate) valid: Option<Versions>,
+    pub(crate) flexible: Option<Versions>,
+    pub(crate) listeners: Vec<String>,
+    pub(crate) unstable: bool,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) structs: Vec<Struct>,
 }
 
-/// One schema file: its name without suffix, its first comment and its messages.
+/// One schema file: its name without suffix and its messages.
 #[derive(Debug)]
-pub struct Schema {
-    pub name: String,
-    pub about: Option<String>,
-    pub messages: Vec<Message>,
+pub(crate) struct Schema {
+    pub(crate) name: String,
+    pub(crate) messages: Vec<Message>,
 }
 
 struct Line<'a> {
@@ -217,8 +216,7 @@ struct Line<'a> {
 }
 
 /// Reads one schema file.
-pub fn parse(name: &str, text: &str) -> Result<Schema> {
-    let about = text.lines().next().and_then(|l| l.strip_prefix("# ")).map(str::to_owned);
+pub(crate) fn parse(name: &str, text: &str) -> Result<Schema> {
     let mut lines = Vec::new();
     for (i, raw) in text.lines().enumerate() {
         let content = raw.trim_start_matches(' ');
@@ -241,7 +239,7 @@ pub fn parse(name: &str, text: &str) -> Result<Schema> {
         messages.push(message(first, body).with_context(at)?);
         rest = next;
     }
-    Ok(Schema { name: name.to_owned(), about, messages })
+    Ok(Schema { name: name.to_owned(), messages })
 }
 
 fn message(head: &Line<'_>, body: &[Line<'_>]) -> Result<Message> {
@@ -314,8 +312,7 @@ fn field(line: &Line<'_>, inner: &[Line<'_>]) -> Result<Field> {
     let [name, ty, versions, flags @ ..] = line.words.as_slice() else {
         bail!("{}: a field line is: name type versions …", at());
     };
-    let versions =
-        Versions::parse(versions).with_context(at)?.context("a field needs versions")?;
+    let versions = Versions::parse(versions).with_context(at)?.context("a field needs versions")?;
     let mut field = Field {
         name: (*name).to_owned(),
         ty: Type::parse(ty),
@@ -332,7 +329,9 @@ fn field(line: &Line<'_>, inner: &[Line<'_>]) -> Result<Field> {
         match word.split_once('=') {
             None if *word == "nullable" => field.nullable = Some(versions),
             None if *word == "ignorable" => field.ignorable = true,
-            Some(("nullable", range)) => field.nullable = Versions::parse(range).with_context(at)?,
+            Some(("nullable", range)) => {
+                field.nullable = Versions::parse(range).with_context(at)?
+            }
             Some(("tag", tag)) => field.tag = Some(tag.parse().with_context(at)?),
             Some(("default", value)) => field.default = Some(value.to_owned()),
             Some(("flexible", "none")) => field.inflexible = true,

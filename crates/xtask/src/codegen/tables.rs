@@ -36,7 +36,7 @@ fn apis<'a>(messages: &[&'a Message]) -> Result<Vec<Api<'a>>> {
 }
 
 /// `ApiKey` with what is known of each API.
-pub fn api_key(messages: &[&Message]) -> Result<String> {
+pub(crate) fn api_key(messages: &[&Message]) -> Result<String> {
     let apis = apis(messages)?;
     let mut out = String::from(
         "use crate::api::{ApiInfo, Listeners};\nuse crate::VersionRange;\n\n/// The number of an API, as requests carry it. Keys 4 to 7 are gone from Kafka.\n#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]\n#[repr(i16)]\npub enum ApiKey {\n",
@@ -58,7 +58,8 @@ pub fn api_key(messages: &[&Message]) -> Result<String> {
     }
     out.push_str("_ => return None,\n})\n}\n\n/// Name, versions and listeners.\n#[must_use]\npub const fn info(self) -> &'static ApiInfo {\nmatch self {\n");
     for api in &apis {
-        let flexible = api.request.flexible.map_or("None".to_owned(), |f| format!("Some({})", f.min));
+        let flexible =
+            api.request.flexible.map_or("None".to_owned(), |f| format!("Some({})", f.min));
         let on = |l: &str| api.request.listeners.iter().any(|x| x == l);
         let _ = writeln!(
             out,
@@ -76,7 +77,7 @@ pub fn api_key(messages: &[&Message]) -> Result<String> {
 }
 
 /// `Request` or `Response` over all APIs.
-pub fn over_apis(messages: &[&Message], suffix: &str) -> Result<String> {
+pub(crate) fn over_apis(messages: &[&Message], suffix: &str) -> Result<String> {
     let apis = apis(messages)?;
     let mut out = String::from("use crate::{ApiKey, DecodeError, EncodeError, Reader, Writer};\n");
     for api in &apis {
@@ -131,29 +132,40 @@ pub fn over_apis(messages: &[&Message], suffix: &str) -> Result<String> {
 }
 
 /// An enum of stored records of one kind.
-pub struct RecordEnum<'a> {
-    pub name: &'a str,
-    pub about: &'a str,
+pub(crate) struct RecordEnum<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) about: &'a str,
     /// Cut from each record's name to name its variant.
-    pub suffix: &'a str,
-    pub prefix: &'a str,
-    pub records: Vec<&'a Message>,
+    pub(crate) suffix: &'a str,
+    pub(crate) prefix: &'a str,
+    pub(crate) records: Vec<&'a Message>,
 }
 
 /// The enum over the records of one log.
-pub fn records(set: &RecordEnum<'_>) -> String {
+pub(crate) fn records(set: &RecordEnum<'_>) -> String {
     let name = set.name;
     let variant = |m: &Message| {
         let short = m.name.strip_suffix(set.suffix).unwrap_or(&m.name);
         short.strip_prefix(set.prefix).unwrap_or(short).to_owned()
     };
-    let mut out = String::from("use crate::{DecodeError, EncodeError, Reader, VersionRange, Writer};\n");
+    let mut out =
+        String::from("use crate::{DecodeError, EncodeError, Reader, VersionRange, Writer};\n");
     for m in &set.records {
         let _ = writeln!(out, "use crate::{};", m.name);
     }
-    let _ = writeln!(out, "\n/// {}\n#[derive(Clone, Debug, PartialEq)]\npub enum {name} {{", set.about);
+    let _ = writeln!(
+        out,
+        "\n/// {}\n#[derive(Clone, Debug, PartialEq)]\npub enum {name} {{",
+        set.about
+    );
     for m in &set.records {
-        let _ = writeln!(out, "/// Type {}.\n{}(Box<{}>),", m.key.unwrap_or_default(), variant(m), m.name);
+        let _ = writeln!(
+            out,
+            "/// Type {}.\n{}(Box<{}>),",
+            m.key.unwrap_or_default(),
+            variant(m),
+            m.name
+        );
     }
     let _ = writeln!(
         out,
@@ -196,9 +208,11 @@ pub fn records(set: &RecordEnum<'_>) -> String {
 }
 
 /// `Message` for every message, and the list that tools walk.
-pub fn messages(messages: &[&Message]) -> String {
+pub(crate) fn messages(messages: &[&Message]) -> String {
     let live = messages.iter().filter(|m| m.valid.is_some()).collect::<Vec<_>>();
-    let mut out = String::from("use crate::message::Message;\nuse crate::{DecodeError, EncodeError, Reader, VersionRange, Writer};\n");
+    let mut out = String::from(
+        "use crate::message::Message;\nuse crate::{DecodeError, EncodeError, Reader, VersionRange, Writer};\n",
+    );
     for m in &live {
         let _ = writeln!(out, "use crate::{};", m.name);
     }
@@ -215,9 +229,10 @@ pub fn messages(messages: &[&Message]) -> String {
 }
 
 /// `for_each_message!`, which tests and tools use to run one generic function on every message.
-pub fn walk(messages: &[&Message]) -> String {
+pub(crate) fn walk(messages: &[&Message]) -> String {
     let live = messages.iter().filter(|m| m.valid.is_some()).collect::<Vec<_>>();
-    let mut out = String::from("use super::RandomMessage;\nuse crate::{RandomSource, message::Message};\n");
+    let mut out =
+        String::from("use super::RandomMessage;\nuse crate::{RandomSource, message::Message};\n");
     for m in &live {
         let _ = writeln!(out, "use crate::{};", m.name);
     }
@@ -238,6 +253,6 @@ pub fn walk(messages: &[&Message]) -> String {
 }
 
 /// The module of one message outside the API pairs.
-pub fn module_of(message: &Message) -> String {
+pub(crate) fn module_of(message: &Message) -> String {
     names::snake(&message.name)
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz-seeds`: writes the seed corpus of the fuzz targets, one small message of
-//! each API in its newest version. Knows the corpus' folder and nothing of fuzzing.
+//! Writes the seed corpus of the fuzz targets: one small message of each API in its newest
+//! version. Knows the corpus' folder and nothing of fuzzing.
 
 use anyhow::{Context, Result};
 use ottla_protocol::random::{MessageVisitor, RandomMessage, each_message};
@@ -25,8 +25,7 @@ impl Seeds<'_> {
         let folder = self.folder.join(target);
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{:02}-{api}-v{version}", key.id()));
-        std::fs::write(&path, w.finish().to_bytes())
-            .with_context(|| path.display().to_string())
+        std::fs::write(&path, w.finish().to_bytes()).with_context(|| path.display().to_string())
     }
 }
 
@@ -47,9 +46,9 @@ impl MessageVisitor for Seeds<'_> {
     }
 }
 
-/// Writes the seeds into the corpus of the workspace at `root`.
-pub fn run(root: &Path) -> Result<()> {
-    let mut seeds = Seeds { folder: &root.join("fuzz/corpus"), result: Ok(()) };
+fn main() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let mut seeds = Seeds { folder: &folder, result: Ok(()) };
     each_message(&mut seeds);
     seeds.result
 }
