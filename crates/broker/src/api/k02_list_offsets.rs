@@ -76,7 +76,7 @@ fn one(
         partition_index: partition.partition_index,
         timestamp,
         offset: offset.get(),
-        leader_epoch: epoch.map_or(-1, |epoch| epoch.get()),
+        leader_epoch: epoch.filter(|_| cx.version >= 4).map_or(-1, |epoch| epoch.get()),
         ..Default::default()
     })
 }

@@ -7,7 +7,7 @@ use ottla_protocol::k55_describe_quorum::{
     DescribeQuorumResponsePartitionData, DescribeQuorumResponseTopicData, Listener, Node,
     ReplicaState,
 };
-use ottla_protocol::{DescribeQuorumRequest, DescribeQuorumResponse, ErrorCode, StrBytes};
+use ottla_protocol::{DescribeQuorumRequest, DescribeQuorumResponse, ErrorCode, StrBytes, Uuid};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -25,7 +25,9 @@ fn respond(cx: &Context, request: &DescribeQuorumRequest) -> DescribeQuorumRespo
         let partitions = topic.partitions.iter();
         DescribeQuorumResponseTopicData {
             topic_name: topic.topic_name.clone(),
-            partitions: partitions.map(|p| partition(&topic.topic_name, p, &quorum)).collect(),
+            partitions: partitions
+                .map(|p| partition(&topic.topic_name, p, &quorum, cx.version))
+                .collect(),
             ..Default::default()
         }
     };
@@ -54,6 +56,7 @@ fn partition(
     topic: &str,
     asked: &DescribeQuorumRequestPartitionData,
     quorum: &QuorumInfo,
+    version: i16,
 ) -> DescribeQuorumResponsePartitionData {
     if topic != METADATA_TOPIC || asked.partition_index != 0 {
         let error = ErrorCode::UnknownTopicOrPartition;
@@ -68,16 +71,16 @@ fn partition(
         leader_id: quorum.leader.get(),
         leader_epoch: quorum.epoch.get(),
         high_watermark: quorum.high_watermark.get(),
-        current_voters: quorum.voters.iter().map(replica).collect(),
-        observers: quorum.observers.iter().map(replica).collect(),
+        current_voters: quorum.voters.iter().map(|voter| replica(voter, version)).collect(),
+        observers: quorum.observers.iter().map(|voter| replica(voter, version)).collect(),
         ..Default::default()
     }
 }
 
-fn replica(replica: &QuorumReplica) -> ReplicaState {
+fn replica(replica: &QuorumReplica, version: i16) -> ReplicaState {
     ReplicaState {
         replica_id: replica.id.get(),
-        replica_directory_id: replica.directory_id,
+        replica_directory_id: if version >= 2 { replica.directory_id } else { Uuid::ZERO },
         log_end_offset: replica.log_end.get(),
         last_fetch_timestamp: replica.last_fetch.get(),
         last_caught_up_timestamp: replica.last_caught_up.get(),

@@ -185,5 +185,6 @@ pub(crate) fn undecodable(error: &DecodeError) -> Handled {
 
 /// An answer that its version cannot carry: a bug, and the connection ends.
 pub(crate) fn unencodable(error: &EncodeError) -> Handled {
+    tracing::error!(%error, "an answer cannot be encoded");
     Handled::Close(CloseReason::Encode(error.to_string()))
 }
