@@ -1,0 +1,175 @@
+//! The load: the same prepared bytes for every broker, several requests in flight, answers
+//! checked. Its cost is next to nothing, so that the broker is what is measured.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
+use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
+use ottla_protocol::k19_create_topics::CreatableTopic;
+use ottla_protocol::message::{ApiRequest, Message};
+use ottla_protocol::{
+    CreateTopicsRequest, CreateTopicsResponse, ListOffsetsRequest, ListOffsetsResponse, Millis,
+    ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader, StrBytes,
+    request_frame,
+};
+use ottla_records::{BatchBuilder, BatchOptions};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A connection that speaks whole messages.
+pub(crate) struct Client {
+    stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    /// Connects, trying again until the port is open.
+    pub(crate) fn connect(address: &str) -> anyhow::Result<Self> {
+        let end = Instant::now() + LIMIT;
+        let stream = loop {
+            match TcpStream::connect(address) {
+                Ok(stream) => break stream,
+                Err(error) => ensure!(Instant::now() < end, "{address}: {error}"),
+            }
+        };
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        Ok(Self { stream, correlation_id: 0 })
+    }
+
+    fn send<M: ApiRequest>(&mut self, version: i16, request: &M) -> anyhow::Result<()> {
+        self.correlation_id += 1;
+        let header =
+            RequestHeader { correlation_id: self.correlation_id, ..RequestHeader::default() };
+        for part in request_frame(&header, version, request)?.into_parts() {
+            self.stream.write_all(&part)?;
+        }
+        Ok(())
+    }
+
+    fn receive<M: Message>(&mut self, header_version: i16, version: i16) -> anyhow::Result<M> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length))?];
+        self.stream.read_exact(&mut frame)?;
+        let mut reader = Reader::new(Bytes::from(frame));
+        ResponseHeader::decode(&mut reader, header_version)?;
+        Ok(M::decode(&mut reader, version)?)
+    }
+
+    /// Creates a topic with one replica.
+    pub(crate) fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<()> {
+        let topic = CreatableTopic {
+            name: StrBytes::from(name),
+            num_partitions: partitions,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        self.send(7, &request)?;
+        let response: CreateTopicsResponse = self.receive(1, 7)?;
+        let result = response.topics.first().context("no answer for the topic")?;
+        ensure!(result.error_code == 0, "create topic: {:?}", result.error_message);
+        Ok(())
+    }
+
+    /// Sends one batch to one partition, acks=all.
+    pub(crate) fn produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: &Bytes,
+    ) -> anyhow::Result<()> {
+        let partition = PartitionProduceData {
+            index: partition,
+            records: Some(Records::from(batch.clone())),
+            ..Default::default()
+        };
+        let topic = TopicProduceData {
+            name: StrBytes::from(topic),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request = ProduceRequest {
+            acks: -1,
+            timeout_ms: 30_000,
+            topic_data: vec![topic],
+            ..Default::default()
+        };
+        self.send(9, &request)
+    }
+
+    /// Waits for the answer to the oldest batch; its error code.
+    pub(crate) fn produced(&mut self) -> anyhow::Result<i16> {
+        let response: ProduceResponse = self.receive(1, 9)?;
+        let topic = response.responses.first().context("no topic in the answer")?;
+        Ok(topic.partition_responses.first().context("no partition in the answer")?.error_code)
+    }
+
+    /// Records in a topic that was empty: the sum of the partitions' ends.
+    pub(crate) fn count(&mut self, topic: &str, partitions: i32) -> anyhow::Result<i64> {
+        let wanted = (0..partitions).map(|index| ListOffsetsPartition {
+            partition_index: index,
+            timestamp: -1,
+            ..Default::default()
+        });
+        let topic = ListOffsetsTopic {
+            name: StrBytes::from(topic),
+            partitions: wanted.collect(),
+            ..Default::default()
+        };
+        let request =
+            ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        self.send(6, &request)?;
+        let response: ListOffsetsResponse = self.receive(1, 6)?;
+        Ok(response.topics.iter().flat_map(|t| &t.partitions).map(|p| p.offset).sum())
+    }
+}
+
+/// A batch of `count` records of `size` bytes each, not compressible.
+pub(crate) fn batch(count: u64, size: usize) -> anyhow::Result<Bytes> {
+    let mut builder = BatchBuilder::new(BatchOptions::default())?;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut value = vec![0; size];
+    for _ in 0..count {
+        for byte in &mut value {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = state.to_le_bytes()[0];
+        }
+        builder.append(Millis(1_700_000_000_000), None, Some(&value), &[])?;
+    }
+    Ok(Bytes::from(builder.build()?))
+}
+
+/// Sends `batches` batches over one connection, to each of `partitions` in turn, `in_flight`
+/// unanswered at most.
+pub(crate) fn produce(
+    address: &str,
+    topic: &str,
+    partitions: std::ops::Range<i32>,
+    batch: &Bytes,
+    batches: u64,
+    in_flight: usize,
+) -> anyhow::Result<()> {
+    let mut client = Client::connect(address)?;
+    let mut open = VecDeque::new();
+    for partition in partitions.collect::<Vec<_>>().into_iter().cycle().take(usize::try_from(batches)?) {
+        if open.len() == in_flight {
+            open.pop_front();
+            ensure!(client.produced()? == 0, "a batch was refused");
+        }
+        client.produce(topic, partition, batch)?;
+        open.push_back(partition);
+    }
+    for _ in open {
+        ensure!(client.produced()? == 0, "a batch was refused");
+    }
+    Ok(())
+}
