@@ -195,9 +195,9 @@ impl ControllerHandle {
     }
 
     fn stopped(&self) -> Refusal {
-        let why = self
-            .failure()
-            .map_or_else(|| "the controller has stopped".to_owned(), |why| why.to_string());
-        Refusal::new(ErrorCode::NotController, why)
+        match self.failure() {
+            Some(why) => Refusal::new(ErrorCode::UnknownServerError, &*why),
+            None => Refusal::new(ErrorCode::NotController, "the controller has stopped"),
+        }
     }
 }

@@ -70,14 +70,12 @@ pub(crate) fn load(
             image = image_of(from, newest.timestamp.unwrap_or(Millis(-1)), &newest.records)?;
         }
     }
-    if from == BOOTSTRAP && bootstrap.is_empty() {
-        if let Some(old) = snapshot::read_old_bootstrap(disk.as_ref(), metadata_dir)? {
-            bootstrap = old
-                .records
-                .into_iter()
-                .map(|record| VersionedRecord { record, version: 0 })
-                .collect();
-        }
+    if from == BOOTSTRAP
+        && bootstrap.is_empty()
+        && let Some(old) = snapshot::read_old_bootstrap(disk.as_ref(), metadata_dir)?
+    {
+        bootstrap =
+            old.records.into_iter().map(|record| VersionedRecord { record, version: 0 }).collect();
     }
     let mut machine = Machine::new(settings, image);
     let mut scratch = Scratch::new();

@@ -147,7 +147,7 @@ impl Machine {
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other record touches a session")]
         match record {
             MetadataRecord::RegisterBroker(record) => {
-                self.sessions.fenced(NodeId(record.broker_id))
+                self.sessions.registered(NodeId(record.broker_id));
             }
             MetadataRecord::UnregisterBroker(record) => {
                 self.sessions.remove(NodeId(record.broker_id))

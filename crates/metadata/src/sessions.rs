@@ -12,7 +12,7 @@ struct Session {
     metadata_offset: i64,
     /// Offset at which its controlled shutdown was recorded.
     shutdown_at: Option<i64>,
-    /// Whether it was heard of at all since this controller became active.
+    /// Whether it was heard of since this controller became active and since it was last fenced.
     heard: bool,
 }
 
@@ -50,16 +50,24 @@ impl Sessions {
         }
     }
 
-    /// The broker stopped stopping: it is fenced.
+    /// The broker was fenced: it is silent or gone, and may come back as another process.
     pub(crate) fn fenced(&mut self, id: NodeId) {
         if let Some(session) = self.brokers.get_mut(&id) {
             session.shutdown_at = None;
+            session.heard = false;
         }
     }
 
     /// The broker is no more.
     pub(crate) fn remove(&mut self, id: NodeId) {
         self.brokers.remove(&id);
+    }
+
+    /// The broker registered: it stops no more.
+    pub(crate) fn registered(&mut self, id: NodeId) {
+        if let Some(session) = self.brokers.get_mut(&id) {
+            session.shutdown_at = None;
+        }
     }
 
     /// Forgets all.
