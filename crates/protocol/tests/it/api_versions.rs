@@ -3,7 +3,9 @@
 use ottla_protocol::{ApiKey, Listener, api_versions};
 
 /// A broker listener's answer: key, lowest, highest.
-const BROKER: &str = include_str!("kafka-4.4.0-api-versions.txt");
+const BROKER: &str = include_str!("kafka-4.4.0-api-versions-broker.txt");
+/// A controller listener's answer.
+const CONTROLLER: &str = include_str!("kafka-4.4.0-api-versions-controller.txt");
 
 fn table(listener: Listener, unstable: bool) -> String {
     let telemetry = [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry];
@@ -16,6 +18,11 @@ fn table(listener: Listener, unstable: bool) -> String {
 #[test]
 fn a_broker_answers_as_kafka_does() {
     assert_eq!(table(Listener::Broker, false), BROKER);
+}
+
+#[test]
+fn a_controller_answers_as_kafka_does() {
+    assert_eq!(table(Listener::Controller, false), CONTROLLER);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn check<M: Message>(message: &M, version: i16) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn every_message_in_every_version(seed in any::<u64>()) {
