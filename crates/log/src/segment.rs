@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_env::{Disk, DiskFile, OpenMode};
 use ottla_protocol::Offset;
+use ottla_records::{BatchHeader, HEADER_LEN};
 use parking_lot::Mutex;
 
 use crate::error::LogError;
@@ -15,6 +16,10 @@ use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::log_dir::LogDir;
 use crate::names;
 use crate::open_files::FileSlot;
+use crate::scan::{Scan, ScanError};
+
+/// Bytes read at a time while walking over headers.
+const SCAN: usize = 16 * 1024;
 
 /// A partition's directory.
 #[derive(Debug)]
@@ -225,23 +230,38 @@ impl Segment {
     }
 
     /// A position from which walking forward finds the first batch that ends at or after `offset`.
+    /// An index entry that the log does not bear out is not used: indexes carry no checksum.
     pub(crate) fn position_before(&self, offset: Offset) -> Result<u64, LogError> {
         let target = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
-        let on_disk = {
+        let (on_disk, written) = {
             let state = self.state.lock();
             let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
             let in_memory = state.offsets.iter().rev().find(|e| e.relative <= target);
             if let Some(position) = hint.map(|h| h.position).or(in_memory.map(|e| e.position)) {
                 return Ok(u64::from(position));
             }
-            state.offsets_on_disk
+            (state.offsets_on_disk, state.written)
         };
         if on_disk == 0 {
             return Ok(0);
         }
         let file = self.offset_index_file()?;
         let (_, found) = index::search::<OffsetEntry>(&*file, on_disk, |e| e.relative <= target)?;
-        Ok(found.map_or(0, |e| u64::from(e.position)))
+        let Some(entry) = found else { return Ok(0) };
+        let position = u64::from(entry.position);
+        let header = match position < written {
+            true => self.header_at(position)?,
+            false => None,
+        };
+        let last = self.base.plus(i64::from(entry.relative));
+        Ok(if header.is_some_and(|h| h.last_offset() == last) { position } else { 0 })
+    }
+
+    /// The header at a position, when one is there.
+    fn header_at(&self, position: u64) -> Result<Option<BatchHeader>, LogError> {
+        let mut bytes = [0; HEADER_LEN];
+        let n = self.log_file()?.read_at(&mut bytes, position)?;
+        Ok(bytes.get(..n).and_then(|b| BatchHeader::parse(b).ok()))
     }
 
     /// Notes that the batch at `position` is the first that ends at or after `offset`.
@@ -255,12 +275,33 @@ impl Segment {
         state.next_hint = at + 1;
     }
 
-    /// The last entry of the time index with a timestamp of at most `timestamp`.
-    pub(crate) fn time_floor(&self, timestamp: i64) -> Result<Option<TimeEntry>, LogError> {
+    /// Where to begin to look for the first record of at least `timestamp`: all batches before
+    /// have smaller timestamps.
+    pub(crate) fn position_before_time(
+        &self,
+        timestamp: i64,
+        log_start: Offset,
+    ) -> Result<u64, LogError> {
+        // Below, not at: where several batches have the timestamp, the first counts.
+        let floor = self.time_floor(timestamp.saturating_sub(1))?;
+        let from = match floor {
+            Some((largest, true)) => largest.offset,
+            Some((largest, false)) if self.bears_out(largest)? => largest.offset,
+            Some(_) | None => self.base,
+        };
+        self.position_before(from.max(log_start))
+    }
+
+    /// The last entry of the time index of at most `timestamp`, and whether it was in memory.
+    fn time_floor(&self, timestamp: i64) -> Result<Option<(Largest, bool)>, LogError> {
+        let largest = |e: TimeEntry| Largest {
+            timestamp: e.timestamp,
+            offset: self.base.plus(i64::from(e.relative)),
+        };
         let on_disk = {
             let state = self.state.lock();
             if let Some(entry) = state.times.iter().rev().find(|e| e.timestamp <= timestamp) {
-                return Ok(Some(*entry));
+                return Ok(Some((largest(*entry), true)));
             }
             state.times_on_disk
         };
@@ -268,29 +309,67 @@ impl Segment {
             return Ok(None);
         }
         let file = self.time_index_file()?;
-        Ok(index::search::<TimeEntry>(&*file, on_disk, |e| e.timestamp <= timestamp)?.1)
+        let (_, found) = index::search::<TimeEntry>(&*file, on_disk, |e| e.timestamp <= timestamp)?;
+        Ok(found.map(|e| (largest(e), false)))
     }
 
-    /// The largest timestamp, for a closed segment: the last entry of its time index.
+    /// Whether the last entry of the time index is right.
+    pub(crate) fn bears_out_last_time(&self) -> Result<bool, LogError> {
+        match self.time_floor(i64::MAX)? {
+            Some((largest, _)) => self.bears_out(largest),
+            None => Ok(true),
+        }
+    }
+
+    /// Whether there is a batch that ends at this offset and has this largest timestamp.
+    fn bears_out(&self, largest: Largest) -> Result<bool, LogError> {
+        let from = self.position_before(largest.offset)?;
+        let file = self.log_file()?;
+        let mut scan = Scan::new(&*file, from, self.written(), SCAN);
+        loop {
+            match scan.next_header() {
+                Ok(Some((h, _))) if h.last_offset() < largest.offset => {}
+                Ok(Some((h, _))) => {
+                    return Ok(
+                        h.last_offset() == largest.offset && h.max_timestamp.0 == largest.timestamp
+                    );
+                }
+                Ok(None) | Err(ScanError::Bad { .. }) => return Ok(false),
+                Err(ScanError::Disk(e)) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// The largest timestamp, for a closed segment: the last entry of its time index, or, when
+    /// the log does not bear that out, what its batches say.
     pub(crate) fn largest(&self) -> Result<Largest, LogError> {
-        let (known, last, on_disk) = {
-            let state = self.state.lock();
-            (state.largest, state.times.last().copied(), state.times_on_disk)
-        };
+        let known = self.state.lock().largest;
         if let Some(largest) = known {
             return Ok(largest);
         }
-        let last = match last {
-            Some(entry) => Some(entry),
-            None if on_disk == 0 => None,
-            None => index::read::<TimeEntry>(&*self.time_index_file()?, on_disk - 1, 1)?.pop(),
+        let largest = match self.time_floor(i64::MAX)? {
+            Some((largest, true)) => largest,
+            Some((largest, false)) if self.bears_out(largest)? => largest,
+            Some(_) | None => self.largest_of_batches()?,
         };
-        let largest = last.map_or(Largest::NONE, |e| Largest {
-            timestamp: e.timestamp,
-            offset: self.base.plus(i64::from(e.relative)),
-        });
         self.set_largest(largest);
         Ok(largest)
+    }
+
+    fn largest_of_batches(&self) -> Result<Largest, LogError> {
+        let file = self.log_file()?;
+        let mut scan = Scan::new(&*file, 0, self.written(), SCAN);
+        let mut largest = Largest::NONE;
+        loop {
+            match scan.next_header() {
+                Ok(Some((h, _))) if h.max_timestamp.0 > largest.timestamp => {
+                    largest = Largest { timestamp: h.max_timestamp.0, offset: h.last_offset() };
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(ScanError::Bad { .. }) => return Ok(largest),
+                Err(ScanError::Disk(e)) => return Err(e.into()),
+            }
+        }
     }
 
     /// Cuts the segment to the batches below `offset`, the first of the others being at

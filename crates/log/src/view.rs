@@ -139,10 +139,7 @@ impl LogView {
         for segment in self.segments.iter() {
             let largest = self.largest(segment)?;
             if largest.timestamp >= timestamp {
-                let floor = segment.time_floor(timestamp)?;
-                let floor =
-                    floor.map_or(segment.base, |e| segment.base.plus(i64::from(e.relative)));
-                let from = segment.position_before(floor.max(self.log_start))?;
+                let from = segment.position_before_time(timestamp, self.log_start)?;
                 return self.first_record(
                     segment,
                     from,

@@ -150,10 +150,11 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         Stage::Written
     }
 
-    /// Third step: syncs, and tells each partition. After a group whose writes failed, nothing.
+    /// Third step: syncs, and tells each partition. After a group whose writes failed, all were
+    /// told already.
     pub fn sync(&self, mut group: Group<T>) -> Stage {
-        if self.log_dir.check().is_err() {
-            return Stage::Failed;
+        if let Err(error) = self.log_dir.check() {
+            return self.fail(&mut group, &error);
         }
         let touched: Vec<_> =
             group.members.iter_mut().flat_map(|(_, set)| set.take_touched()).collect();

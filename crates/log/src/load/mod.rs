@@ -92,6 +92,10 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
     }
     let rules = options.producer_rules;
     let producers = producers::load(dir, &segments, log_start, log_end, rules, options.now)?;
+    // Files are opened again when they are used.
+    for segment in &segments {
+        segment.close_files();
+    }
     if !options.clean || end.is_none() || report.recovered_segments > 0 {
         disk.sync_dir(&dir.path)?;
     }

@@ -51,7 +51,6 @@ pub(crate) fn load(
     })?;
     let mut states = from_snapshot(dir, log_start, log_end, rules, now)?;
     replay(&mut states, segments, log_end)?;
-    states.on_log_start(log_end);
     Ok(states)
 }
 

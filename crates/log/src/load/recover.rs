@@ -117,7 +117,6 @@ fn trust(segment: &Segment, is_last: bool) -> Result<Option<Offset>, LogError> {
     if times == 0 && written > 0 {
         return Ok(None);
     }
-    let mut largest = None;
     if times > 0 {
         let first = index::read::<TimeEntry>(&*time_file, 0, 1)?.pop();
         let last = index::read::<TimeEntry>(&*time_file, times - 1, 1)?.pop();
@@ -126,19 +125,21 @@ fn trust(segment: &Segment, is_last: bool) -> Result<Option<Offset>, LogError> {
         if !rises || last.timestamp <= 0 || written == 0 {
             return Ok(None);
         }
-        if !is_last {
-            let offset = segment.base.plus(i64::from(last.relative));
-            largest = Some(Largest { timestamp: last.timestamp, offset });
-        }
     }
     if let Some(bytes) = found(disk.read(&segment.path(TXN_INDEX)))?
         && txn_index::decode(&bytes).is_none()
     {
         return Ok(None);
     }
-    segment.set_found(&Found { written, offsets, times, largest });
+    segment.set_found(&Found { written, offsets, times, largest: None });
     if !is_last {
         return Ok(Some(segment.base));
+    }
+    // More entries will follow the last ones, so these must be right. (Those of closed segments
+    // are held against the log when they are used.)
+    let offsets_right = offsets == 0 || segment.position_before(Offset(i64::MAX))? > 0;
+    if !offsets_right || (times > 0 && !segment.bears_out_last_time()?) {
+        return Ok(None);
     }
     match super::resume(segment, Millis(0)) {
         Ok((_, end)) => Ok(Some(end)),

@@ -10,7 +10,7 @@ use crate::partition_log::Active;
 use crate::scan::{Scan, ScanError};
 use crate::segment::{Largest, Segment};
 
-/// Walks from the last index entry to the end. Returns the state for appends and the offset of the
+/// Walks from the last index entry to the end, over whole batches with good checksums. Returns the state for appends and the offset of the
 /// next record.
 pub(crate) fn resume(segment: &Segment, now: Millis) -> Result<(Active, Offset), LogError> {
     let mut active = Active::empty(now);
@@ -30,16 +30,24 @@ pub(crate) fn resume(segment: &Segment, now: Millis) -> Result<(Active, Offset),
     };
     if written > 0 {
         let mut first = [0; HEADER_LEN];
-        file.read_exact_at(&mut first, 0)?;
-        let first = BatchHeader::parse(&first).map_err(|e| damaged(0, e.to_string()))?;
+        let n = file.read_at(&mut first, 0)?;
+        let first = BatchHeader::parse(first.get(..n).unwrap_or_default())
+            .map_err(|e| damaged(0, e.to_string()))?;
         active.first_timestamp = Some(first.max_timestamp.0);
     }
     let from = segment.position_before(Offset(i64::MAX))?;
     let mut scan = Scan::new(&*file, from, written, 64 * 1024);
     let mut end = segment.base;
     loop {
-        match scan.next_header() {
-            Ok(Some((header, _))) => {
+        match scan.next_batch() {
+            Ok(Some((batch, position))) => {
+                let header = batch.header();
+                if header.base_offset < end || segment.relative(header.last_offset()).is_none() {
+                    return Err(damaged(
+                        position,
+                        format!("a batch begins at offset {}", header.base_offset),
+                    ));
+                }
                 if header.max_timestamp.0 > active.largest.timestamp {
                     let offset = header.last_offset();
                     active.largest = Largest { timestamp: header.max_timestamp.0, offset };

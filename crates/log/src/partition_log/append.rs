@@ -231,7 +231,6 @@ impl PartitionLog {
             self.pending.push(Op::Remove { segment: old, snapshot: false });
         } else {
             seal(&mut self.active, &old, &mut self.pending);
-            self.producers.on_log_start(base);
             let content = Bytes::from(encode_snapshot(self.producers.entries()));
             self.pending.push(Op::Snapshot { name: names::file(base, names::SNAPSHOT), content });
         }

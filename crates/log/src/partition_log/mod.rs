@@ -64,7 +64,7 @@ pub(crate) struct Active {
     /// Maximum timestamp of the first batch; `None` for an empty segment.
     pub(crate) first_timestamp: Option<i64>,
     pub(crate) created: Millis,
-    /// Aborted transactions may be in its index.
+    /// The entries that wait in memory are queued to be written.
     pub(crate) index_queued: bool,
 }
 

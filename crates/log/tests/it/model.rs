@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
-use ottla_log::{LogConfig, PartitionLog, ReadRequest};
+use ottla_env_os::OsDisk;
+use ottla_log::{LogConfig, OpenOptions, PartitionLog, ReadRequest};
 use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset};
 use ottla_records::Batch;
@@ -102,9 +104,8 @@ fn check_read(log: &PartitionLog, model: &Model, request: &ReadRequest) {
     assert!(!got.is_empty() || expected.is_empty(), "{request:?} gave nothing");
 }
 
-fn run(steps: Vec<Step>, config: &LogConfig) {
-    let disk = MemoryDisk::new();
-    let dir = log_dir(&disk, Path::new("/d"));
+fn run(steps: Vec<Step>, config: &LogConfig, disk: &(impl Disk + Clone + 'static), path: &Path) {
+    let dir = log_dir(disk, path);
     let mut log = open(&dir, config.clone()).0;
     let mut model = Model::default();
     for step in steps {
@@ -155,9 +156,11 @@ fn run(steps: Vec<Step>, config: &LogConfig) {
                 } else {
                     log.flush_now().unwrap();
                     drop(log);
-                    let mut log = open(&dir, config.clone()).0;
-                    log.advance_log_start(start);
-                    log
+                    let options = OpenOptions {
+                        log_start: start,
+                        ..OpenOptions::new(Some(TOPIC_ID), config.clone(), NOW)
+                    };
+                    PartitionLog::open(&dir, &tp(), options).unwrap().0
                 };
                 assert_eq!(log.log_end().0, model.end());
                 let epoch = log.epochs().latest().map(|e| e.epoch.0);
@@ -192,6 +195,17 @@ proptest! {
 
     #[test]
     fn the_log_is_a_list_of_batches(steps in prop::collection::vec(step(), 1..80), mode in any::<bool>()) {
-        run(steps, &if mode { os(small()) } else { small() });
+        let config = if mode { os(small()) } else { small() };
+        run(steps, &config, &MemoryDisk::new(), Path::new("/d"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_the_real_disk_too(steps in prop::collection::vec(step(), 1..60)) {
+        let dir = tempfile::tempdir().unwrap();
+        run(steps, &small(), &OsDisk, dir.path());
     }
 }
