@@ -33,5 +33,6 @@ pub(crate) fn read(effective: &Effective<'_>) -> Config {
             default.offsets_retention_check_interval,
         ),
         offset_metadata_max: size("offset.metadata.max.bytes", default.offset_metadata_max),
+        batch_max: size("message.max.bytes", default.batch_max),
     }
 }

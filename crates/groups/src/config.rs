@@ -22,6 +22,9 @@ pub struct Config {
     /// `offset.metadata.max.bytes`: how long the text beside a committed offset may be, in UTF-16
     /// code units, as Kafka counts.
     pub offset_metadata_max: usize,
+    /// `max.message.bytes` of `__consumer_offsets`: how long one batch of its log may be, in bytes.
+    /// What has to be in one batch and is longer is refused.
+    pub batch_max: usize,
 }
 
 impl Default for Config {
@@ -35,6 +38,7 @@ impl Default for Config {
             offsets_retention: Millis(7 * 24 * 60 * 60_000),
             offsets_retention_check_interval: Millis(600_000),
             offset_metadata_max: 4096,
+            batch_max: 1_048_588,
         }
     }
 }

@@ -5,7 +5,8 @@
 //! wants of them goes out in an [`Outcome`].
 //!
 //! The host, for each [`Outcome`]:
-//! 1. appends `records` to the partition as one batch (when there are any);
+//! 1. appends `records` to the partition, when there are any: as one batch, or, where there are
+//!    too many for one (only ever tombstones), cut by [`Record::batches`];
 //! 2. at once, before any other call, gives each back to [`Shard::apply`] with its offset;
 //! 3. hands out `replies` when the log is committed up to the log end offset after step 1. This
 //!    holds without records too: a reply may tell of what an earlier, uncommitted record changed;

@@ -28,7 +28,9 @@ pub struct Token(pub u64);
 /// What a call asks of the host; see the crate's documentation for the order.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// To be appended to the partition in this order, as one batch, and then applied.
+    /// To be appended to the partition in this order, and then applied. Together they are longer
+    /// than [`Config::batch_max`](crate::Config::batch_max) only if they are all tombstones, or a
+    /// group's first record after some; then they may be appended in several batches.
     pub records: Vec<Record>,
     /// To be given out once the log is committed up to the end it has after `records`.
     pub replies: Vec<(Token, Reply)>,

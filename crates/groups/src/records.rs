@@ -111,7 +111,40 @@ pub(crate) fn decode_group(bytes: &Bytes) -> Result<GroupMetadataValue, DecodeEr
     GroupMetadataValue::decode(&mut reader, version)
 }
 
+/// Bytes of a batch besides its records.
+const BATCH_OVERHEAD: usize = 61;
+/// Bytes of a record besides key and value, at most: attributes and seven variable-length
+/// integers.
+const RECORD_OVERHEAD: usize = 1 + 10 + 6 * 5;
+
 impl Record {
+    /// How long it is in a batch, at most.
+    fn size(&self) -> usize {
+        RECORD_OVERHEAD + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether these records fit into one batch of at most `max` bytes.
+    pub(crate) fn fit(records: &[Self], max: usize) -> bool {
+        BATCH_OVERHEAD + records.iter().map(Self::size).sum::<usize>() <= max
+    }
+
+    /// Cuts records into runs that each fit into a batch of at most `max` bytes, uncompressed; one
+    /// that does not fit by itself is a run of its own.
+    pub fn batches(records: &[Self], max: usize) -> impl Iterator<Item = &[Self]> {
+        let mut rest = records;
+        std::iter::from_fn(move || {
+            let mut size = BATCH_OVERHEAD;
+            let fitting = rest.iter().take_while(|record| {
+                size += record.size();
+                size <= max
+            });
+            let count = fitting.count().max(1);
+            let (run, later) = rest.split_at_checked(count)?;
+            rest = later;
+            Some(run)
+        })
+    }
+
     /// A committed offset.
     pub(crate) fn offset(
         group: &StrBytes,
@@ -171,4 +204,26 @@ fn framed(number: i16, content: impl FnOnce(&mut Writer) -> Result<(), EncodeErr
     let written = content(&mut writer);
     assert!(written.is_ok(), "a record of __consumer_offsets cannot be written: {written:?}");
     writer.finish().to_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::Record;
+
+    #[test]
+    fn batches_are_as_long_as_may_be() {
+        let record = |len| Record { key: Bytes::from(vec![0; len]), value: None };
+        let cut = |records: &[Record], max| -> Vec<usize> {
+            Record::batches(records, max).map(<[Record]>::len).collect()
+        };
+        let records = vec![record(59); 10];
+        assert_eq!(cut(&records, 361), [3, 3, 3, 1]);
+        assert_eq!(cut(&records, 360), [2, 2, 2, 2, 2]);
+        assert_eq!(cut(&records, 10_000), [10]);
+        assert_eq!(cut(&records, 1), [1; 10], "each too long by itself");
+        assert_eq!(cut(&[], 1_000), [0_usize; 0]);
+        assert!(Record::fit(&records[..3], 361) && !Record::fit(&records[..3], 360));
+    }
 }

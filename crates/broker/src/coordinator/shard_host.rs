@@ -215,7 +215,7 @@ impl ShardHost {
     fn settle(self: &Arc<Self>, state: &mut ShardState, outcome: Outcome, now: Millis) {
         let Outcome { records, replies } = outcome;
         if !records.is_empty()
-            && let Err(error) = self.append(state, &records, now)
+            && let Err(error) = self.append_all(state, &records, now)
         {
             error!(partition = %self.partition.name, %error, "a group's records were not written");
             let replies = replies
@@ -249,6 +249,17 @@ impl ShardHost {
                 state.unload(ErrorCode::NotCoordinator);
             }
         });
+    }
+
+    /// In as few batches as hold them: one, but for masses of tombstones.
+    fn append_all(
+        &self,
+        state: &mut ShardState,
+        records: &[Record],
+        now: Millis,
+    ) -> Result<(), ErrorCode> {
+        let max = self.partition.config().max_message_bytes();
+        Record::batches(records, max).try_for_each(|batch| self.append(state, batch, now))
     }
 
     fn append(

@@ -41,7 +41,7 @@ impl ClassicGroup {
     /// Joins are gathered from now on.
     pub(crate) fn prepare_rebalance(&mut self, step: &mut Step<'_>) {
         if self.state == State::CompletingRebalance {
-            self.abandon_syncs(step);
+            self.abandon_syncs(ErrorCode::RebalanceInProgress, step);
         }
         self.pending_sync.clear();
         self.sync_timer = None;
@@ -176,11 +176,11 @@ impl ClassicGroup {
     }
 
     /// The generation ends before its assignment was made.
-    fn abandon_syncs(&mut self, step: &mut Step<'_>) {
+    pub(super) fn abandon_syncs(&mut self, error: ErrorCode, step: &mut Step<'_>) {
         for member in self.members.values_mut() {
             member.assignment = Bytes::new();
             if let Some(waiter) = member.sync.take() {
-                step.reply(waiter, Reply::SyncGroup(sync_error(ErrorCode::RebalanceInProgress)));
+                step.reply(waiter, Reply::SyncGroup(sync_error(error)));
                 member.heard(step.now);
             }
         }

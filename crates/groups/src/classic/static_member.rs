@@ -4,8 +4,8 @@
 use ottla_protocol::{ErrorCode, JoinGroupResponse, StrBytes};
 
 use super::{ClassicGroup, Joining, State, Step};
-use crate::Reply;
 use crate::reply::finish_join;
+use crate::{Record, Reply};
 
 impl ClassicGroup {
     /// The instance that was member `old` is now member `new`.
@@ -24,9 +24,11 @@ impl ClassicGroup {
         let waiter = joining.waiter;
         if self.state == State::Stable {
             self.update_member(&new, &joining, None, step);
-            if self.protocol.is_some() && self.select_protocol() == self.protocol {
+            let record = self.to_record();
+            let fits = Record::fit(std::slice::from_ref(&record), step.config.batch_max);
+            if fits && self.protocol.is_some() && self.select_protocol() == self.protocol {
                 // The generation goes on: the record tells of the new id, nobody has to rejoin.
-                step.record(self.to_record());
+                step.record(record);
                 let response = self.takeover_response(&new, leader_before, waiter.version);
                 step.reply(waiter, Reply::JoinGroup(finish_join(waiter.version, response)));
                 return;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ottla_protocol::{ErrorCode, StrBytes, SyncGroupRequest, SyncGroupResponse};
 
 use super::{ClassicGroup, State, Step, Waiter};
-use crate::Reply;
 use crate::reply::sync_error;
+use crate::{Record, Reply};
 
 impl ClassicGroup {
     /// A member wants its assignment.
@@ -69,7 +69,8 @@ impl ClassicGroup {
     }
 
     /// The leader's assignment: recorded, and everyone who waits gets theirs. It is given out
-    /// only when the record is committed, as every reply is.
+    /// only when the record is committed, as every reply is. One that no record can hold ends the
+    /// generation.
     fn on_assignment(&mut self, request: &SyncGroupRequest, step: &mut Step<'_>) {
         let mut assignments: BTreeMap<&StrBytes, &Bytes> = BTreeMap::new();
         for assignment in &request.assignments {
@@ -80,7 +81,13 @@ impl ClassicGroup {
             member.assignment =
                 assignment.map(|own| Bytes::copy_from_slice(own)).unwrap_or_default();
         }
-        step.record(self.to_record());
+        let record = self.to_record();
+        if !Record::fit(std::slice::from_ref(&record), step.config.batch_max) {
+            self.abandon_syncs(ErrorCode::UnknownServerError, step);
+            self.prepare_rebalance(step);
+            return;
+        }
+        step.record(record);
         self.enter(State::Stable, step.now);
         let ids: Vec<StrBytes> = self.members.keys().cloned().collect();
         for id in ids {

@@ -8,9 +8,11 @@ use ottla_protocol::{
     ErrorCode, OffsetCommitRequest, OffsetCommitResponse, OffsetCommitValue, TopicId,
 };
 
+use crate::reply::offset_commit_error;
 use crate::{Config, Now, Record};
 
-/// The records that make the commit, and the answer.
+/// The records that make the commit, and the answer. A commit is in the log as a whole or not at
+/// all, so it must fit into one batch.
 pub(crate) fn plan(
     request: &OffsetCommitRequest,
     now: Now,
@@ -44,6 +46,10 @@ pub(crate) fn plan(
             partitions,
             ..OffsetCommitResponseTopic::default()
         });
+    }
+    if !Record::fit(records, config.batch_max) {
+        records.clear();
+        return offset_commit_error(request, ErrorCode::UnknownServerError);
     }
     OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
 }

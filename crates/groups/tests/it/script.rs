@@ -115,6 +115,7 @@ impl Script {
         let config = &mut self.world.config;
         config.group_max_size = words.number("max_size", config.group_max_size);
         config.offset_metadata_max = words.number("metadata", config.offset_metadata_max);
+        config.batch_max = words.number("batch", config.batch_max);
         for (name, setting) in [
             ("delay", &mut config.group_initial_rebalance_delay),
             ("retention", &mut config.offsets_retention),

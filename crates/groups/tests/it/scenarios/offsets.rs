@@ -310,3 +310,23 @@ fn commits_survive_a_new_coordinator() {
         ",
     );
 }
+
+#[test]
+fn commit_that_no_batch_can_hold() {
+    check(
+        "
+        > config batch=200
+        > commit g t-0=1
+        log offset g t-0 1 v4
+        #1 commit t-0=NONE
+        > commit g t-0=2 t-1=2
+        #2 commit t-0=UNKNOWN_SERVER_ERROR t-1=UNKNOWN_SERVER_ERROR
+        > fetch g *
+        #3 fetch NONE t-0=1
+        > delete g
+        log no offset g t-0
+        log no group g
+        #4 delete g=NONE
+        ",
+    );
+}

@@ -429,3 +429,34 @@ fn assignment_of_an_abandoned_generation_is_gone() {
         ",
     );
 }
+
+#[test]
+fn assignment_that_no_batch_can_hold() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > config batch=400
+        > sync g @2 gen=2
+        > sync g @1 gen=2 @1=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        #5 sync UNKNOWN_SERVER_ERROR
+        #4 sync UNKNOWN_SERVER_ERROR
+        > describe g
+        #6 describe g PreparingRebalance consumer/- NONE @1= @2=
+        > beat g @1 gen=2
+        #7 beat REBALANCE_IN_PROGRESS
+        > join g id=@1
+        > join g id=@2
+        #8 join @1 gen=3 consumer/range leader=@1 @1 @2
+        #9 join @2 gen=3 consumer/range leader=@1
+        > sync g @1 gen=3 @1=a
+        log group g gen=3 type=consumer protocol=range leader=@1 since=0 @1=a @2=
+        #10 sync NONE a
+        ",
+    );
+}

@@ -301,3 +301,20 @@ fn comes_back_before_it_has_synced() {
         ",
     );
 }
+
+#[test]
+fn comes_back_with_more_than_a_batch_can_hold() {
+    check(
+        "
+        > join g instance=i
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1/i
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > config batch=300
+        > join g instance=i topics=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        #3 join @3 gen=2 consumer/range leader=@3 @3/i
+        ",
+    );
+}
