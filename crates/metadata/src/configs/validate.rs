@@ -117,3 +117,47 @@ pub(super) fn parse_all(
 pub(super) fn is_listed(def: &ConfigDef) -> bool {
     def.origin != Origin::Internal
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_protocol::{NodeId, StrBytes};
+
+    use super::{ConfigMap, settings};
+    use crate::configs::{BrokerProperties, Effective};
+    use crate::image::{ConfigResource, Image, ResourceKind};
+
+    /// What Apache Kafka 4.4.0 answers to each kind of wrong value of each setting.
+    #[test]
+    fn values_are_judged_as_kafka_judges_them() {
+        let (image, properties) = (Image::default(), BrokerProperties::default());
+        let base = Effective { image: &image, node: NodeId(1), properties: &properties };
+        let mut wrong = Vec::new();
+        let mut rows = 0;
+        for line in include_str!("../../tests/golden/config-values.tsv")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+        {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let kind = match columns[0] {
+                "topic" => ResourceKind::Topic,
+                "group" => ResourceKind::Group,
+                _ => ResourceKind::ClientMetrics,
+            };
+            let resource = ConfigResource { kind, name: StrBytes::from("foo") };
+            let configs =
+                ConfigMap::from([(StrBytes::from(columns[1]), StrBytes::from(columns[2]))]);
+            let answer = match settings(&base, &resource, &configs) {
+                Ok(()) => "ok".to_owned(),
+                Err(refusal) => {
+                    format!("{}\t{}", refusal.code.name(), refusal.message.unwrap_or_default())
+                }
+            };
+            rows += 1;
+            if answer != columns[3..].join("\t") {
+                wrong.push(format!("{line}\n  is answered\t{answer}"));
+            }
+        }
+        assert!(rows > 500, "{rows} rows");
+        assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}

@@ -264,16 +264,15 @@ impl ConfigDef {
                 items.push(item.clone());
             }
         }
-        if items.iter().any(String::is_empty) {
-            return Err(InvalidValue(format!(
-                "Configuration '{}' values must not be empty.",
-                self.name
-            )));
-        }
-        let odd = items.iter().find(|item| !words.is_empty() && !words.contains(&item.as_str()));
-        if let Some(odd) = odd {
-            let why = format!("String must be one of: {}", words.join(", "));
-            return Err(InvalidValue::new(self, odd, &why));
+        for item in &items {
+            if item.is_empty() {
+                let message = format!("Configuration '{}' values must not be empty.", self.name);
+                return Err(InvalidValue(message));
+            }
+            if !words.is_empty() && !words.contains(&item.as_str()) {
+                let why = format!("String must be one of: {}", words.join(", "));
+                return Err(InvalidValue::new(self, item, &why));
+            }
         }
         Ok(Value::List(items))
     }

@@ -362,5 +362,5 @@ pub(super) fn unregister(
         ..UnregisterBrokerRecord::default()
     };
     records.push(VersionedRecord::new(MetadataRecord::UnregisterBroker(Box::new(record)), 0));
-    Ok((records, UnregisterBrokerResponse::default()))
+    Ok((records, UnregisterBrokerResponse { error_message: None, ..Default::default() }))
 }

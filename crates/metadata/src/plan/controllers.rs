@@ -44,5 +44,5 @@ pub(super) fn register(
         ..RegisterControllerRecord::default()
     };
     let record = VersionedRecord::new(MetadataRecord::RegisterController(Box::new(record)), 0);
-    Ok((vec![record], ControllerRegistrationResponse::default()))
+    Ok((vec![record], ControllerRegistrationResponse { error_message: None, ..Default::default() }))
 }

@@ -72,6 +72,7 @@ pub(super) fn plan(
         responses.push(DeletableTopicResult {
             name: Some(name),
             topic_id,
+            error_message: None,
             ..DeletableTopicResult::default()
         });
     }

@@ -67,6 +67,7 @@ fn response(
         let results = request.feature_updates.iter().map(|update| {
             k57_update_features::UpdatableFeatureResult {
                 feature: update.feature.clone(),
+                error_message: None,
                 ..k57_update_features::UpdatableFeatureResult::default()
             }
         });
