@@ -53,7 +53,10 @@ fn version_0_rebalances_within_the_session_timeout() {
         > sync g @1 gen=1 @1=x
         log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=x
         #2 sync NONE x
-        > join g v=0 session=6000
+        > join g v=0 session=6000 rebalance=-1
+        > at 5000
+        > beat g @1 gen=1
+        #4 beat REBALANCE_IN_PROGRESS
         > at 8000
         7000 #3 join @3 gen=2 consumer/range leader=@3 @3
         ",
@@ -359,6 +362,41 @@ fn id_that_was_given_cannot_become_static() {
         #2 join UNKNOWN_SERVER_ERROR -
         > join g id=@1
         #3 join @1 gen=1 consumer/range leader=@1 @1
+        ",
+    );
+}
+
+#[test]
+fn full_group_takes_its_own_members_joins_again() {
+    check(
+        "
+        > join g v=3
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1
+        > join g v=3
+        > join g id=@1
+        #3 join @1 gen=2 consumer/range leader=@1 @1 @2
+        #2 join @2 gen=2 consumer/range leader=@1
+        > join g v=3
+        > join g id=@1
+        > join g id=@2
+        #5 join @1 gen=3 consumer/range leader=@1 @1 @2 @4
+        #6 join @2 gen=3 consumer/range leader=@1
+        #4 join @4 gen=3 consumer/range leader=@1
+        > sync g @1 gen=3 @1=a @2=b @4=c
+        log group g gen=3 type=consumer protocol=range leader=@1 since=0 @1=a @2=b @4=c
+        #7 sync NONE a
+        > sync g @2 gen=3
+        #8 sync NONE b
+        > sync g @4 gen=3
+        #9 sync NONE c
+        > config max_size=2
+        > join g id=@1
+        > join g id=@2
+        > join g id=@1
+        #10 join REBALANCE_IN_PROGRESS @1
+        > join g id=@4
+        #13 join GROUP_MAX_SIZE_REACHED -
         ",
     );
 }

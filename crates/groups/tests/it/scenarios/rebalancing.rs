@@ -460,3 +460,24 @@ fn assignment_that_no_batch_can_hold() {
         ",
     );
 }
+
+#[test]
+fn initial_delay_begins_afresh() {
+    check(
+        "
+        > config delay=3000
+        > join g v=3 rebalance=3000
+        log group g gen=0 type=- protocol=null leader=null since=0
+        > join g v=3 rebalance=3000
+        > at 3000
+        3000 #1 join @1 gen=1 consumer/range leader=@1 @1 @2
+        3000 #2 join @2 gen=1 consumer/range leader=@1
+        > leave g @1 @2
+        log group g gen=2 type=consumer protocol=null leader=null since=3000
+        #3 leave NONE @1=NONE @2=NONE
+        > join g v=3 rebalance=7000
+        > at 9000
+        6000 #4 join @4 gen=3 consumer/range leader=@4 @4
+        ",
+    );
+}

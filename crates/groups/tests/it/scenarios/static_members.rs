@@ -318,3 +318,26 @@ fn comes_back_with_more_than_a_batch_can_hold() {
         ",
     );
 }
+
+#[test]
+fn session_begins_anew_when_it_comes_back() {
+    check(
+        "
+        > join g instance=i
+        log group g gen=0 type=- protocol=null leader=null since=0
+        #1 join @1 gen=1 consumer/range leader=@1 @1/i
+        > sync g @1 gen=1 @1=a
+        log group g gen=1 type=consumer protocol=range leader=@1 since=0 @1=a
+        #2 sync NONE a
+        > at 9000
+        > join g instance=i
+        log group g gen=1 type=consumer protocol=range leader=@3 since=0 @3=a
+        #3 join @3 gen=1 consumer/range leader=@3 skip @3/i
+        > at 18999
+        > describe g
+        #4 describe g Stable consumer/range NONE @3=a
+        > at 19000
+        19000 log group g gen=2 type=consumer protocol=null leader=null since=19000
+        ",
+    );
+}
