@@ -33,6 +33,7 @@ async def create(bootstrap, name, partitions=1):
 
 async def send(bootstrap, topic, sent, partition=0, **config):
     """Sends and waits for every answer; gives the offsets in the order of sending."""
+    config = {"acks": "all", **config}
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, **config) as producer:
         answers = [
             await producer.send(

@@ -51,7 +51,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the chosen kind with Kafka `settings` (`key=value`).
+    /// Starts the chosen kind with Kafka `settings` (`key=value`); `{address}` in a value stands
+    /// for the broker's own `HOST:PORT`.
     pub fn start(settings: &[&str]) -> anyhow::Result<Self> {
         Self::start_as(Kind::chosen(), settings)
     }
@@ -153,9 +154,11 @@ impl Broker {
 
     fn spawn_ottla(&mut self, listen: &str) -> anyhow::Result<()> {
         let mut command = Command::new(repository::binary()?);
-        command.arg("start").arg("--data-dir").arg(self.data()?).args(["--listen", listen]);
+        let named = self.settings.iter().any(|setting| setting.contains("{address}"));
+        let listen = if named { fixed(listen)? } else { listen.to_owned() };
+        command.arg("start").arg("--data-dir").arg(self.data()?).args(["--listen", &listen]);
         for setting in &self.settings {
-            command.args(["-o", setting]);
+            command.args(["-o", &setting.replace("{address}", &listen)]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(self.log_file()?);
         let mut child = command.spawn().context("cannot start ottla")?;
@@ -176,13 +179,10 @@ impl Broker {
 
     fn spawn_kafka(&mut self, listen: &str) -> anyhow::Result<()> {
         let properties = self.folder.path().join("server.properties");
-        let (broker, controller) = match listen.strip_suffix(":0") {
-            Some(_) => (free_address()?, free_address()?),
-            None => (listen.to_owned(), free_address()?),
-        };
+        let (broker, controller) = (fixed(listen)?, free_address()?);
         let mut text = kafka_properties(&broker, &controller, &self.data()?);
         for setting in &self.settings {
-            text.push_str(setting);
+            text.push_str(&setting.replace("{address}", &broker));
             text.push('\n');
         }
         fs::write(&properties, text).context("cannot write Kafka's properties")?;
@@ -237,6 +237,11 @@ impl Drop for Broker {
 fn ready_address(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("ottla ready on ")?;
     rest.split([' ', ',']).next()
+}
+
+/// The address with a free port in place of port 0.
+fn fixed(listen: &str) -> anyhow::Result<String> {
+    if listen.ends_with(":0") { free_address() } else { Ok(listen.to_owned()) }
 }
 
 /// An address that nobody listens on at the moment.

@@ -56,7 +56,11 @@ impl Expected {
 #[test]
 fn kafka_python() -> anyhow::Result<()> {
     // The suite's own broker has these; its tests count on them.
-    let broker = Broker::start(&["node.id=0", "group.min.session.timeout.ms=500"])?;
+    let broker = Broker::start(&[
+        "node.id=0",
+        "group.min.session.timeout.ms=500",
+        "advertised.listeners=PLAINTEXT://{address}",
+    ])?;
     let folder = repository::fetched("suites/kafka-python")?;
     let mut python = Command::new(repository::fetched("python/bin/python")?);
     python.current_dir(&folder).env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
