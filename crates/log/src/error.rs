@@ -24,12 +24,13 @@ pub enum LogError {
         /// What was found.
         what: String,
     },
-    /// An earlier failure took the log directory out of service; nothing is retried.
-    #[error("the log directory {} is offline since an earlier failure: {reason}", path.display())]
+    /// An earlier failure took the log directory out of service (nothing is retried), or the log
+    /// was closed or given up.
+    #[error("{} is out of service: {reason}", path.display())]
     Offline {
-        /// The log directory.
+        /// The log directory, or the partition's.
         path: PathBuf,
-        /// The first failure.
+        /// The first failure, or what was done.
         reason: Arc<str>,
     },
     /// Something is in the log directory that belongs to no partition.

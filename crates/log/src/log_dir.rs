@@ -372,7 +372,7 @@ mod tests {
         let error = dir.write_clean_shutdown(1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the log directory /data is offline since an earlier failure: /x is damaged: first"
+            "/data is out of service: /x is damaged: first"
         );
     }
 

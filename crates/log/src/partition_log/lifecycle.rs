@@ -84,6 +84,7 @@ impl PartitionLog {
             log_end: loaded.log_end,
             written_end: loaded.log_end,
             durable_end: loaded.log_end,
+            idle_from: Offset::NONE,
             in_flight: false,
             pending: Vec::new(),
             queued: false,
@@ -114,9 +115,7 @@ impl PartitionLog {
         self.pending
             .push(Op::Snapshot { name: names::file(self.log_end, names::SNAPSHOT), content });
         self.flush_now()?;
-        for segment in self.segments.iter() {
-            segment.close_files();
-        }
+        self.end("it was closed");
         Ok(self.log_end)
     }
 
@@ -125,8 +124,13 @@ impl PartitionLog {
     pub fn retire(&mut self) {
         self.dir.retired.store(true, Ordering::Release);
         self.pending.clear();
-        let error = LogError::corrupt(&self.dir.path, "the partition is being deleted");
-        self.failure.get_or_insert(error);
+        self.end("the partition is being deleted");
+    }
+
+    /// Takes no more writes; reads open the files again.
+    fn end(&mut self, reason: &str) {
+        let path = self.dir.path.clone();
+        self.failure.get_or_insert(LogError::Offline { path, reason: reason.into() });
         for segment in self.segments.iter() {
             segment.close_files();
         }

@@ -44,6 +44,8 @@ pub struct PartitionLog {
     log_end: Offset,
     written_end: Offset,
     durable_end: Offset,
+    /// The log's end when idleness was last looked at.
+    idle_from: Offset,
     /// A write set was taken, and its last report is not there yet.
     in_flight: bool,
     pending: Vec<Op>,

@@ -53,10 +53,12 @@ impl PartitionLog {
         self.tail.evict(below, self.config.tail_bytes);
     }
 
-    /// Gives back the memory of batches that are written, all of it: for a log that was idle for
-    /// a while.
+    /// Gives back the memory of batches that are written, all of it, when nothing was appended
+    /// since the last call: called now and then, it finds the logs that are idle.
     pub fn evict_tail(&mut self) {
-        self.tail.evict(self.written_end, 0);
+        if std::mem::replace(&mut self.idle_from, self.log_end) == self.log_end {
+            self.tail.evict(self.written_end, 0);
+        }
     }
 
     /// Writes and syncs what is queued, here and now: blocks. For an owner that has no committer

@@ -468,10 +468,26 @@ fn another_topics_directory_is_refused() {
 fn an_idle_log_holds_no_batches() {
     let (_disk, mut log) = new(LogConfig::default());
     append(&mut log, batch(&[NOW.0], 1000));
-    log.evict_tail();
-    assert!(log.tail_bytes() > 0, "what is not written stays");
+    for _ in 0..3 {
+        log.evict_tail();
+        assert!(log.tail_bytes() > 0, "what is not written stays");
+    }
+    log.flush_now().unwrap();
+    append(&mut log, batch(&[NOW.0], 1000));
     log.flush_now().unwrap();
     log.evict_tail();
+    assert!(log.tail_bytes() > 0, "not idle yet");
+    log.evict_tail();
     assert_eq!(log.tail_bytes(), 0);
+    assert_eq!(read_all(&log, Offset::ZERO, 10).len(), 2);
+}
+
+#[test]
+fn a_closed_log_takes_nothing_and_is_still_read() {
+    let (_disk, mut log) = new(small());
+    append(&mut log, batch(&[NOW.0], 10));
+    assert_eq!(log.shut(), Ok(Offset(1)));
+    let refused = log.append(batch(&[NOW.0], 10), LeaderEpoch(0), NOW, &AppendContext::CLIENT);
+    assert_eq!(refused.unwrap_err().to_string(), "/d/t-0 is out of service: it was closed");
     assert_eq!(read_all(&log, Offset::ZERO, 10).len(), 1);
 }

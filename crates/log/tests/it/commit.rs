@@ -149,7 +149,7 @@ fn what_was_queued_when_the_directory_failed_is_told() {
     assert_eq!(committer.write(&mut group), Stage::Failed);
     let events = hosts[1].take_events();
     assert!(
-        events[0].starts_with("failed: the log directory /d is offline since an earlier failure: "),
+        events[0].starts_with("failed: /d is out of service: "),
         "{events:?}"
     );
 }

@@ -1,4 +1,5 @@
 //! Tests of the log as its host sees it. Must not know its inside.
+#![expect(clippy::cast_possible_truncation, reason = "the tests' numbers are small")]
 
 #[cfg(test)]
 mod basics;
