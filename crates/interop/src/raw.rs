@@ -13,6 +13,16 @@ use std::time::Duration;
 /// How long a read or write may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Errors that mean that the other side closed.
+const ENDS: [io::ErrorKind; 4] = [
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+];
+/// Errors that mean that nothing came within the limit.
+const WAITS: [io::ErrorKind; 2] = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -97,14 +107,9 @@ impl Connection {
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Option<Answer>> {
         match self.stream.read_exact(buffer) {
             Ok(()) => Ok(None),
-            Err(error) => match error.kind() {
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe => Ok(Some(Answer::Closed)),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Some(Answer::Silence)),
-                _ => Err(error),
-            },
+            Err(error) if ENDS.contains(&error.kind()) => Ok(Some(Answer::Closed)),
+            Err(error) if WAITS.contains(&error.kind()) => Ok(Some(Answer::Silence)),
+            Err(error) => Err(error),
         }
     }
 }

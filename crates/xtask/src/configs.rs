@@ -78,8 +78,8 @@ fn generate(source: &str) -> anyhow::Result<String> {
     for (kind, constant, _) in KINDS {
         let mut rows = rows.remove(kind).with_context(|| format!("no row of kind {kind}"))?;
         rows.sort_by(|a, b| a.0.cmp(b.0));
-        for pair in rows.windows(2) {
-            ensure!(pair[0].0 != pair[1].0, "{kind} setting {} stands twice", pair[0].0);
+        for (row, next) in rows.iter().zip(rows.iter().skip(1)) {
+            ensure!(row.0 != next.0, "{kind} setting {} stands twice", row.0);
         }
         writeln!(text, "\n/// Settings of kind `{kind}`, by name.")?;
         writeln!(text, "#[rustfmt::skip]\npub(super) static {constant}: &[ConfigDef] = &[")?;

@@ -24,7 +24,7 @@ const PROGRAMS: &[(&str, &str, &[Family])] = &[
 
 /// Installs what `families` need and do not have.
 pub(super) fn provide(families: &[Family]) -> anyhow::Result<()> {
-    let missing = missing(families, process::is_installed);
+    let missing = missing(families, is_ready);
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,6 +58,15 @@ fn missing(
         })
         .map(|(program, package, _)| (*program, *package))
         .collect()
+}
+
+/// Whether the program is there; of Python also what makes environments, a package of its own.
+fn is_ready(program: &str) -> bool {
+    let makes_environments = || {
+        let probe = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
+        probe.is_ok_and(|probe| probe.status.success())
+    };
+    process::is_installed(program) && (program != "python3" || makes_environments())
 }
 
 fn is_root() -> bool {

@@ -14,10 +14,10 @@ use steps::{STEPS, Step};
 #[derive(Args, Debug, Default)]
 pub(crate) struct Choice {
     /// Run only these steps.
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
     /// Leave these steps out.
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
     skip: Vec<String>,
     /// Name the steps and run none.
     #[arg(long)]

@@ -35,7 +35,12 @@ pub(super) const STEPS: &[Step] = &[
 const CARGO_DENY: &str = "0.20.2";
 
 fn format(root: &Path) -> anyhow::Result<()> {
-    process::run(process::cargo(root).args(["fmt", "--all", "--check"]))
+    process::run(process::cargo(root).args(["fmt", "--all", "--check"]))?;
+    for own_workspace in ["fuzz", "clients/rust"] {
+        let folder = root.join(own_workspace);
+        process::run(process::cargo(&folder).args(["fmt", "--all", "--check"]))?;
+    }
+    Ok(())
 }
 
 fn run_tidy(root: &Path) -> anyhow::Result<()> {
