@@ -4,6 +4,8 @@ mod api_versions;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod refusals;
