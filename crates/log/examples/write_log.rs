@@ -19,7 +19,7 @@ use ottla_records::{
 
 type Failure = Box<dyn std::error::Error>;
 
-const START: i64 = 1_795_000_000_000;
+const START: i64 = 1_700_000_000_000;
 
 fn batch(options: BatchOptions, first: i64) -> Result<BytesMut, Failure> {
     let mut builder = BatchBuilder::new(options)?;

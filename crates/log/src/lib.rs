@@ -6,8 +6,26 @@
 //! queued, writes and syncs it, and tells the partition. What is not in the tail is read through a
 //! [`LogView`], without the lock.
 //!
-//! Closed down to the file formats, the pieces are: [`LogDir`] (lock, small files),
-//! [`PartitionLog`], [`LogView`], [`Committer`].
+//! | piece | owns |
+//! |---|---|
+//! | [`LogDir`] | the lock of a log directory, its small files, the partitions' directories, its failure |
+//! | [`PartitionLog`] | one partition: offsets, segments, tail, epochs, producers, what is queued |
+//! | [`LogView`] | looking up in files what is no longer in memory |
+//! | [`Committer`] | group commit: gather, write, sync, tell ([`CommitTarget`]) |
+//!
+//! The path of a batch: [`PartitionLog::append`] assigns offsets and queues; the host enqueues the
+//! partition with the committer when told so; the committer calls [`CommitTarget::take`]
+//! ([`PartitionLog::take_pending`]), writes, and reports [`CommitEvent::Written`] (survives the end
+//! of the process), then [`CommitEvent::Durable`] (survives a power cut), each to be passed to
+//! [`PartitionLog::on_commit`]. A failed write or sync takes the whole directory out of service:
+//! nothing is tried again as if nothing had happened.
+//!
+//! The path of a read: [`PartitionLog::read`] answers from the tail, or gives a view that reads
+//! the files after the lock is released.
+//!
+//! Indexes, producer snapshots and the leader-epoch file are derived: they are rebuilt when
+//! missing or damaged, and an index entry is held against the log before it is used. Batches read
+//! from files have their checksums checked: damaged data is never given out.
 
 mod commit;
 mod config;

@@ -370,10 +370,7 @@ mod tests {
         dir.fail(&LogError::corrupt(Path::new("/x"), "first"));
         dir.fail(&LogError::corrupt(Path::new("/x"), "second"));
         let error = dir.write_clean_shutdown(1).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "/data is out of service: /x is damaged: first"
-        );
+        assert_eq!(error.to_string(), "/data is out of service: /x is damaged: first");
     }
 
     #[test]

@@ -148,10 +148,7 @@ fn what_was_queued_when_the_directory_failed_is_told() {
     let mut group = committer.gather().unwrap();
     assert_eq!(committer.write(&mut group), Stage::Failed);
     let events = hosts[1].take_events();
-    assert!(
-        events[0].starts_with("failed: /d is out of service: "),
-        "{events:?}"
-    );
+    assert!(events[0].starts_with("failed: /d is out of service: "), "{events:?}");
 }
 
 #[test]
