@@ -4,6 +4,7 @@ use crate::process::{Node, names, ottla, run, start};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 #[test]
 fn an_empty_directory_becomes_a_cluster() {
@@ -48,6 +49,25 @@ fn it_comes_back_as_the_same_cluster() {
 
     let third = Node::start(&mut start(dir.path()));
     assert_eq!(third.told("cluster "), cluster);
+}
+
+#[test]
+fn a_directory_that_kafka_wrote_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("ottla-data");
+    std::fs::create_dir(&data).unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/../log/tests/golden/kafka-4.4.0.tar.gz");
+    let unpacked = Command::new("tar").args(["-xzf", archive, "-C"]).arg(&data).status().unwrap();
+    assert!(unpacked.success());
+    for _ in 0..2 {
+        let node = Node::start(&mut start(dir.path()));
+        assert_eq!(node.told("node "), "1");
+        assert_eq!(node.told("cluster "), "4L6g3nShT-eMCtK--X86sw");
+        let (code, stderr) = node.stop();
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(!stderr.contains("WARN") && !stderr.contains("ERROR"), "{stderr}");
+    }
+    assert!(names(&data).contains(&".kafka_cleanshutdown".to_owned()));
 }
 
 #[test]
