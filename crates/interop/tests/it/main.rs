@@ -3,6 +3,8 @@
 //! whatever listens there.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod differential;

@@ -3,8 +3,8 @@
 use ottla_protocol::k32_describe_configs::DescribeConfigsResource;
 use ottla_protocol::{
     AlterConfigsRequest, ApiKey, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, k33_alter_configs as k33,
-    k44_incremental_alter_configs as k44,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, ListConfigResourcesResponse,
+    k33_alter_configs as k33, k44_incremental_alter_configs as k44,
 };
 
 use super::pair::{Pair, versions};
@@ -110,15 +110,7 @@ fn describe(
                 include_documentation,
                 ..Default::default()
             };
-            let less = |answer: &mut DescribeConfigsResponse| {
-                sorted(answer);
-                // The sentences about settings are each broker's own; there must be one.
-                for config in answer.results.iter_mut().flat_map(|result| &mut result.configs) {
-                    let said = config.documentation.as_ref().map(|text| !text.is_empty());
-                    config.documentation = said.map(|said| if said { "said" } else { "" }.into());
-                }
-            };
-            pair.both_less(case, version, request, less)?;
+            pair.both_less(case, version, request, sorted)?;
         }
     }
     Ok(())
@@ -174,8 +166,7 @@ fn alter_topics(pair: &mut Pair) -> anyhow::Result<()> {
         alter(pair, "unknown topic", version, &[(TOPIC, "no-such-topic", &good)])?;
         alter(pair, "illegal name", version, &[(TOPIC, "a b", &good)])?;
         alter(pair, "no name", version, &[(TOPIC, "", &good)])?;
-        let twice = [(TOPIC, "altered", &good[..]), (TOPIC, "altered", &good[..])];
-        alter(pair, "a topic twice", version, &twice)?;
+        // A topic twice gets no answer from Kafka, ever.
         let same = [("retention.ms", Some("1")), ("retention.ms", Some("2"))];
         alter(pair, "a setting twice", version, &[(TOPIC, "altered", &same)])?;
         let two = [(TOPIC, "altered", &good[..]), (TOPIC, "no-such-topic", &good[..])];
@@ -344,15 +335,18 @@ fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
 }
 
 fn list(pair: &mut Pair) -> anyhow::Result<()> {
+    let sorted = |answer: &mut ListConfigResourcesResponse| {
+        answer.config_resources.sort_by_key(|r| (r.resource_type, r.resource_name.clone()));
+    };
     for version in versions(ApiKey::ListConfigResources) {
-        pair.both("all", version, |_| ListConfigResourcesRequest::default())?;
+        pair.both_less("all", version, |_| ListConfigResourcesRequest::default(), sorted)?;
     }
     for kinds in [&[TOPIC][..], &[BROKER], &[GROUP, CLIENT_METRICS], &[BROKER_LOGGER], &[0], &[7]] {
         let request = |_: &_| ListConfigResourcesRequest {
             resource_types: kinds.to_vec(),
             ..Default::default()
         };
-        pair.both(&format!("kinds {kinds:?}"), 1, request)?;
+        pair.both_less(&format!("kinds {kinds:?}"), 1, request, sorted)?;
     }
     Ok(())
 }

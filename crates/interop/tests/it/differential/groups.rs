@@ -11,9 +11,10 @@ use ottla_protocol::k13_leave_group::MemberIdentity;
 use ottla_protocol::k14_sync_group::SyncGroupRequestAssignment;
 use ottla_protocol::k47_offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use ottla_protocol::{
-    ApiKey, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, Uuid,
+    ApiKey, DeleteGroupsRequest, DescribeGroupsRequest, DescribeGroupsResponse,
+    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, SyncGroupRequest, Uuid,
 };
 
 use super::pair::{Pair, Side, versions};
@@ -28,6 +29,19 @@ pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
     join_refused(pair)?;
     offsets_without_members(pair)?;
     life(pair)
+}
+
+/// Kafka answers for groups in the order of a hash map.
+fn listed(answer: &mut ListGroupsResponse) {
+    answer.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+}
+
+fn described(answer: &mut DescribeGroupsResponse) {
+    answer.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+}
+
+fn deleted(answer: &mut OffsetDeleteResponse) {
+    answer.topics.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 /// Waits until both brokers have loaded the coordinator of every group used here.
@@ -116,10 +130,17 @@ fn commit(
     version: i16,
     side: &Side,
     who: (&str, i32, &str),
-    topics: &[(&str, i32, i64)],
+    topics: &[(&str, &[(i32, i64)])],
 ) -> OffsetCommitRequest {
     let (group, generation, member) = who;
-    let topic = |(topic, partition_index, committed_offset): &(&str, i32, i64)| {
+    let partition =
+        |(partition_index, committed_offset): &(i32, i64)| OffsetCommitRequestPartition {
+            partition_index: *partition_index,
+            committed_offset: *committed_offset,
+            committed_metadata: Some("said".into()),
+            ..Default::default()
+        };
+    let topic = |(topic, partitions): &(&str, &[(i32, i64)])| {
         let by_id = version >= 10;
         let id = side.id(topic);
         OffsetCommitRequestTopic {
@@ -129,12 +150,7 @@ fn commit(
                 true if id.is_zero() => Uuid([8; 16]),
                 true => id,
             },
-            partitions: vec![OffsetCommitRequestPartition {
-                partition_index: *partition_index,
-                committed_offset: *committed_offset,
-                committed_metadata: Some("said".into()),
-                ..Default::default()
-            }],
+            partitions: partitions.iter().map(partition).collect(),
             ..Default::default()
         }
     };
@@ -198,14 +214,17 @@ fn unknown(pair: &mut Pair) -> anyhow::Result<()> {
                 sync(group, generation, member, (version >= 5).then_some("range"))
             })?;
             pair.in_each_version(&case("commit"), |side, version| {
-                commit(version, side, (group, generation, member), &[("eaten", 0, 5)])
+                commit(version, side, (group, generation, member), &[("eaten", &[(0, 5)])])
             })?;
         }
         pair.in_each_version(&case("leave"), |_, version| leave(version, group, "someone"))?;
-        pair.in_each_version(&case("describe"), |_, _| DescribeGroupsRequest {
-            groups: vec![group.into(), "other".into(), group.into()],
-            ..Default::default()
-        })?;
+        for version in versions(ApiKey::DescribeGroups) {
+            let request = |_: &_| DescribeGroupsRequest {
+                groups: vec![group.into(), "other".into(), group.into()],
+                ..Default::default()
+            };
+            pair.both_less(&case("describe"), version, request, described)?;
+        }
         pair.in_each_version(&case("delete"), |_, _| DeleteGroupsRequest {
             groups_names: vec![group.into(), "other".into()],
             ..Default::default()
@@ -310,20 +329,21 @@ fn offsets_without_members(pair: &mut Pair) -> anyhow::Result<()> {
     let nobody = ("simple", -1, "");
     for version in versions(ApiKey::OffsetCommit) {
         let offset = i64::from(version) + 10;
-        let asked = [("eaten", 0, offset), ("eaten", 1, 0), ("eaten", 9, 1), ("unheard-of", 0, 1)];
+        let eaten = [(0, offset), (1, 0), (9, 1)];
+        let asked = [("eaten", &eaten[..]), ("unheard-of", &[(0, 1)])];
         pair.both("commits", version, |side| commit(version, side, nobody, &asked))?;
         pair.both("commits -1", version, |side| {
-            commit(version, side, nobody, &[("eaten", 1, -1)])
+            commit(version, side, nobody, &[("eaten", &[(1, -1)])])
         })?;
         pair.both("long words", version, |side| {
-            let mut request = commit(version, side, nobody, &[("eaten", 0, 1)]);
+            let mut request = commit(version, side, nobody, &[("eaten", &[(0, 1)])]);
             for partition in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
                 partition.committed_metadata = Some("m".repeat(4097).into());
             }
             request
         })?;
         pair.both("null words", version, |side| {
-            let mut request = commit(version, side, nobody, &[("eaten", 1, 7)]);
+            let mut request = commit(version, side, nobody, &[("eaten", &[(1, 7)])]);
             for partition in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
                 partition.committed_metadata = None;
                 partition.committed_leader_epoch = if version >= 6 { 3 } else { -1 };
@@ -342,8 +362,11 @@ fn offsets_without_members(pair: &mut Pair) -> anyhow::Result<()> {
         groups: vec!["simple".into()],
         ..Default::default()
     })?;
-    pair.in_each_version("listed", |_, _| ListGroupsRequest::default())?;
-    pair.both("forgotten", 0, |_| forget("simple", &[("eaten", 0), ("unheard-of", 3)]))?;
+    for version in versions(ApiKey::ListGroups) {
+        pair.both_less("listed", version, |_| ListGroupsRequest::default(), listed)?;
+    }
+    let request = |_: &_| forget("simple", &[("eaten", 0), ("unheard-of", 3)]);
+    pair.both_less("forgotten", 0, request, deleted)?;
     pair.both("after that", 9, |side| committed(9, side, "simple", None))
 }
 
@@ -381,7 +404,7 @@ fn life(pair: &mut Pair) -> anyhow::Result<()> {
         };
         pair.in_each_version("before the assignment", described)?;
         pair.both("commit before it", 8, |side| {
-            commit(8, side, (&group, 1, &member(side)), &[("eaten", 0, 3)])
+            commit(8, side, (&group, 1, &member(side)), &[("eaten", &[(0, 3)])])
         })?;
         pair.both("heartbeat before it", 4, |side| heartbeat(&group, 1, &member(side)))?;
         for (case, protocol, generation) in
@@ -402,10 +425,13 @@ fn life(pair: &mut Pair) -> anyhow::Result<()> {
         })?;
         stable(pair, &group)?;
         pair.in_each_version("with its member", described)?;
-        pair.in_each_version("listed", |_, version| ListGroupsRequest {
-            states_filter: if version >= 4 { vec!["Stable".into()] } else { vec![] },
-            ..Default::default()
-        })?;
+        for version in versions(ApiKey::ListGroups) {
+            let request = |_: &_| ListGroupsRequest {
+                states_filter: if version >= 4 { vec!["Stable".into()] } else { vec![] },
+                ..Default::default()
+            };
+            pair.both_less("listed", version, request, listed)?;
+        }
         pair.in_each_version("leaves, but who", |_, version| leave(version, &group, "nobody"))?;
         pair.both("leaves", version.min(5), |side| leave(version.min(5), &group, &member(side)))?;
         pair.in_each_version("empty", described)?;
@@ -423,7 +449,7 @@ fn life(pair: &mut Pair) -> anyhow::Result<()> {
             types_filter: kinds.iter().map(|kind| (*kind).into()).collect(),
             ..Default::default()
         };
-        pair.both(&format!("list {states:?} {kinds:?}"), 5, request)?;
+        pair.both_less(&format!("list {states:?} {kinds:?}"), 5, request, listed)?;
     }
     Ok(())
 }
@@ -452,10 +478,10 @@ fn stable(pair: &mut Pair, group: &str) -> anyhow::Result<()> {
             sync(group, generation, &member(side), (version >= 5).then_some("range"))
         })?;
         pair.in_each_version(&case("commit"), |side, version| {
-            commit(version, side, (group, generation, &member(side)), &[("eaten", 0, 3)])
+            commit(version, side, (group, generation, &member(side)), &[("eaten", &[(0, 3)])])
         })?;
         pair.in_each_version(&case("commit of nobody"), |side, version| {
-            commit(version, side, (group, generation, ""), &[("eaten", 0, 3)])
+            commit(version, side, (group, generation, ""), &[("eaten", &[(0, 3)])])
         })?;
     }
     pair.both("another heartbeat", 4, |_| heartbeat(group, 1, "someone"))?;
@@ -468,5 +494,6 @@ fn stable(pair: &mut Pair, group: &str) -> anyhow::Result<()> {
         groups_names: vec![group.into()],
         ..Default::default()
     })?;
-    pair.both("forget offsets", 0, |_| forget(group, &[("eaten", 0), ("unheard-of", 3)]))
+    let request = |_: &_| forget(group, &[("eaten", 0), ("unheard-of", 3)]);
+    pair.both_less("forget offsets", 0, request, deleted)
 }

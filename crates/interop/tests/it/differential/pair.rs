@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use ottla_interop::broker::{Broker, Kind};
 use ottla_interop::raw::Connection;
 use ottla_protocol::message::ApiRequest;
@@ -164,8 +165,9 @@ impl Pair {
         less: impl Fn(&mut R::Response),
     ) -> anyhow::Result<[Outcome<R::Response>; 2]> {
         let (to_kafka, to_ottla) = (request(&self.kafka), request(&self.ottla));
-        let kafka = self.kafka.try_ask(version, &to_kafka)?;
-        let ottla = self.ottla.try_ask(version, &to_ottla)?;
+        let why = || format!("case {case:?}");
+        let kafka = self.kafka.try_ask(version, &to_kafka).with_context(why)?;
+        let ottla = self.ottla.try_ask(version, &to_ottla).with_context(why)?;
         let text = |side: &Side, outcome: &Outcome<R::Response>| match outcome {
             Ok(answer) => {
                 let mut answer = answer.clone();

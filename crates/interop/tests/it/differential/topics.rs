@@ -10,11 +10,11 @@ use ottla_protocol::k75_describe_topic_partitions::{
     DescribeTopicPartitionsRequestCursor, TopicRequest,
 };
 use ottla_protocol::{
-    ApiKey, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DescribeTopicPartitionsRequest, MetadataRequest, Uuid,
+    ApiKey, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeTopicPartitionsRequest, MetadataRequest, MetadataResponse, Uuid,
 };
 
-use super::pair::{Pair, versions};
+use super::pair::{Pair, Side, versions};
 
 pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
     for (case, topics) in refused() {
@@ -172,7 +172,7 @@ fn collisions(pair: &mut Pair) -> anyhow::Result<()> {
     create(pair, "the second again", 7, &[topic("e_f", 1, 1)], false)
 }
 
-/// Waits until both brokers know the topics.
+/// Waits until both brokers know the topics, and learns the ids of all that they have.
 pub(super) fn settle(pair: &mut Pair, topics: &[&str]) -> anyhow::Result<()> {
     for side in [&mut pair.kafka, &mut pair.ottla] {
         let request = MetadataRequest { topics: Some(named(topics)), ..Default::default() };
@@ -180,6 +180,10 @@ pub(super) fn settle(pair: &mut Pair, topics: &[&str]) -> anyhow::Result<()> {
         while side.ask(12, &request)?.topics.iter().any(|topic| topic.error_code != 0) {
             tries += 1;
             anyhow::ensure!(tries < 10_000, "{topics:?} never appear");
+        }
+        let all = MetadataRequest { topics: None, ..Default::default() };
+        for topic in side.ask(12, &all)?.topics {
+            side.learn_id(topic.topic_id, topic.name.as_deref().unwrap_or_default());
         }
     }
     Ok(())
@@ -197,14 +201,24 @@ fn metadata(pair: &mut Pair) -> anyhow::Result<()> {
         topics: Some(named(&some)),
         ..Default::default()
     })?;
-    pair.in_each_version("all topics", |_, version| MetadataRequest {
-        topics: (version == 0).then(Vec::new),
-        ..Default::default()
-    })?;
-    pair.in_each_version("no topics", |_, _| MetadataRequest {
-        topics: Some(Vec::new()),
-        ..Default::default()
-    })?;
+    // The order of all topics is that of a hash map in Kafka.
+    let sorted = |answer: &mut MetadataResponse| {
+        answer.topics.sort_by(|a, b| a.name.cmp(&b.name));
+        for topic in &mut answer.topics {
+            topic.partitions.sort_by_key(|partition| partition.partition_index);
+        }
+    };
+    for version in versions(ApiKey::Metadata) {
+        let all =
+            |_: &_| MetadataRequest { topics: (version == 0).then(Vec::new), ..Default::default() };
+        pair.both_less("all topics", version, all, sorted)?;
+    }
+    for version in 1..=13 {
+        pair.both("no topics", version, |_| MetadataRequest {
+            topics: Some(Vec::new()),
+            ..Default::default()
+        })?;
+    }
     for version in 8..=13 {
         pair.both("with operations", version, |_| MetadataRequest {
             topics: Some(named(&["a.b"])),
@@ -271,12 +285,19 @@ fn describe_partitions(pair: &mut Pair) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Kafka shuffles the answers.
+fn shuffled(answer: &mut DeleteTopicsResponse) {
+    answer
+        .responses
+        .sort_by_key(|result| (result.name.clone(), result.topic_id, result.error_code));
+}
+
 fn delete(pair: &mut Pair) -> anyhow::Result<()> {
     let by_name = |name: &str| DeleteTopicState { name: Some(name.into()), ..Default::default() };
     for version in versions(ApiKey::DeleteTopics) {
         let plain = format!("v{}.many", version + 1);
         for case in ["it exists", "it is gone"] {
-            pair.both(case, version, |_| {
+            let request = |_: &_| {
                 let names = [plain.as_str(), "no-such-topic", "a b", ""];
                 let mut request = DeleteTopicsRequest { timeout_ms: 30_000, ..Default::default() };
                 if version >= 6 {
@@ -285,7 +306,8 @@ fn delete(pair: &mut Pair) -> anyhow::Result<()> {
                     request.topic_names = names.map(Into::into).into();
                 }
                 request
-            })?;
+            };
+            pair.both_less(case, version, request, shuffled)?;
         }
         pair.both("nothing", version, |_| DeleteTopicsRequest::default())?;
         pair.both("twice", version, |_| {
@@ -321,11 +343,12 @@ fn delete(pair: &mut Pair) -> anyhow::Result<()> {
         }),
     ];
     for (case, topics) in cases {
-        pair.both(case, 6, |side| DeleteTopicsRequest {
+        let request = |side: &Side| DeleteTopicsRequest {
             topics: topics(side.id("v2.plain")),
             timeout_ms: 30_000,
             ..Default::default()
-        })?;
+        };
+        pair.both_less(case, 6, request, shuffled)?;
     }
     pair.both("by id", 6, |side| DeleteTopicsRequest {
         topics: vec![by_id(side.id("v2.plain"))],

@@ -19,6 +19,10 @@ const NAMES: [&str; 11] = [
     "broker_id",
 ];
 
+/// Fields that hold a sentence: each broker has its own words, so only whether it says something
+/// is compared.
+const SENTENCES: [&str; 3] = ["error_message", "batch_index_error_message", "documentation"];
+
 /// A value of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tree {
@@ -57,7 +61,10 @@ fn node<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Tree {
             }
             _ => ("", line),
         };
-        let value = if opens(value) { node(lines) } else { Tree::Leaf(value.to_owned()) };
+        let mut value = if opens(value) { node(lines) } else { Tree::Leaf(value.to_owned()) };
+        if SENTENCES.contains(&field) && value != Tree::Leaf("None".into()) {
+            value = Tree::Leaf("a sentence".into());
+        }
         let label = if field.is_empty() { called(&parts, &value) } else { field.to_owned() };
         parts.push((label, value));
     }
@@ -71,9 +78,13 @@ fn called(before: &[(String, Tree)], element: &Tree) -> String {
         Tree::Node(fields) => fields.as_slice(),
         Tree::Leaf(_) => &[],
     };
-    let name = fields.iter().find_map(|(field, value)| match value {
-        Tree::Leaf(text) if NAMES.contains(&field.as_str()) => Some(text.trim_matches('"')),
-        Tree::Leaf(_) | Tree::Node(_) => None,
+    let named = fields.iter().find(|(field, _)| NAMES.contains(&field.as_str()));
+    let name = named.and_then(|(_, value)| match value {
+        Tree::Leaf(text) => Some(text.trim_matches('"')),
+        Tree::Node(parts) => match parts.as_slice() {
+            [(_, Tree::Leaf(text))] => Some(text.trim_matches('"')),
+            _ => None,
+        },
     });
     let stem = name.map_or_else(|| format!("[{}]", before.len()), |name| format!("[{name}]"));
     let numbered = (2..).map(|n| format!("{stem}#{n}"));
