@@ -6,11 +6,10 @@ use std::fs;
 use anyhow::{Context, ensure};
 use ottla_interop::broker::{Broker, Kind};
 use ottla_interop::raw::{Answer, Connection};
-use ottla_protocol::k03_metadata::MetadataRequestTopic;
-use ottla_protocol::k19_create_topics::{CreatableTopic, CreatableTopicConfig};
-use ottla_protocol::{CreateTopicsRequest, MetadataRequest, TopicId};
+use ottla_protocol::TopicId;
 use ottla_records::Batches;
 
+use crate::wire::create;
 use crate::wire::requests::{FETCH_BY_NAME, PRODUCE_BY_NAME, fetch, one, produce};
 
 /// The well-behaved client's topic.
@@ -113,42 +112,6 @@ impl Scene {
             line.and_then(|line| line.split_whitespace().next()).context("no such line")?;
         Ok(number.parse()?)
     }
-}
-
-/// Creates a topic and waits until its partitions have leaders; gives its id.
-pub(crate) fn create(
-    client: &mut Connection,
-    name: &str,
-    partitions: i32,
-    configs: &[(&str, &str)],
-) -> anyhow::Result<TopicId> {
-    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-        name: (*name).into(),
-        value: Some((*value).into()),
-        ..Default::default()
-    };
-    let topic = CreatableTopic {
-        name: name.into(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        configs: configs.iter().map(config).collect(),
-        ..Default::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    let answer = client.ask(7, &request)?;
-    let created = answer.topics.first().context("no topic in the answer")?;
-    ensure!(created.error_code == 0, "{name} is not created: {created:?}");
-    let wanted = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
-    let request = MetadataRequest { topics: Some(vec![wanted]), ..Default::default() };
-    for _ in 0..10_000 {
-        let answer = client.ask(12, &request)?;
-        let found = answer.topics.first().context("no topic in the answer")?;
-        if found.error_code == 0 && found.partitions.iter().all(|p| p.error_code == 0) {
-            return Ok(found.topic_id);
-        }
-    }
-    anyhow::bail!("{name} never appears")
 }
 
 /// The broker closes the connection without an answer, before or after it has taken all bytes.
