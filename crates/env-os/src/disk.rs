@@ -5,12 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use ottla_env::{
     Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode,
 };
+
+use crate::direct;
 
 /// Slices that one `pwritev` takes (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
@@ -23,6 +25,8 @@ pub struct OsDisk;
 struct OsFile {
     file: File,
     path: PathBuf,
+    /// The same file for direct writes, opened by the first; none where there is no such thing.
+    direct: OnceLock<Option<File>>,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,7 @@ impl Disk for OsDisk {
             }
         }
         let file = failed(options.open(path), "open", path)?;
-        Ok(Arc::new(OsFile { file, path: path.to_owned() }))
+        Ok(Arc::new(OsFile { file, path: path.to_owned(), direct: OnceLock::new() }))
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -178,6 +182,25 @@ impl DiskFile for OsFile {
         Ok(())
     }
 
+    fn write_bulk_at(&self, slices: &[Bytes], position: u64) -> Result<(), DiskError> {
+        let len = slices.iter().map(Bytes::len).sum();
+        let Some(cut) = direct::cut(len, position) else { return self.write_at(slices, position) };
+        let Some(file) = self.direct.get_or_init(|| direct::open(&self.path).ok()) else {
+            return self.write_at(slices, position);
+        };
+        let (head, rest) = split(slices, cut.head);
+        let (blocks, tail) = split(&rest, cut.blocks);
+        let blocks_at = position.saturating_add(cut.head as u64);
+        let tail_at = blocks_at.saturating_add(cut.blocks as u64);
+        self.write_at(&head, position)?;
+        match direct::write(file, &blocks, blocks_at) {
+            // A device that wants another alignment: nothing was written.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.write_at(&blocks, blocks_at),
+            other => failed(other, "write", &self.path),
+        }?;
+        self.write_at(&tail, tail_at)
+    }
+
     fn sync_data(&self) -> Result<(), DiskError> {
         failed(self.file.sync_data(), "sync", &self.path)
     }
@@ -193,6 +216,22 @@ impl DiskFile for OsFile {
     fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The first `at` bytes of `slices`, and the others; nothing is copied.
+fn split(slices: &[Bytes], at: usize) -> (Vec<Bytes>, Vec<Bytes>) {
+    let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), at);
+    for slice in slices {
+        let cut = left.min(slice.len());
+        left -= cut;
+        if cut > 0 {
+            first.push(slice.slice(..cut));
+        }
+        if cut < slice.len() {
+            rest.push(slice.slice(cut..));
+        }
+    }
+    (first, rest)
 }
 
 #[cfg(test)]
@@ -219,6 +258,24 @@ mod tests {
         assert_eq!(file.read_at(&mut over, content.len() as u64 - 1).unwrap(), 1);
         let past = file.read_exact_at(&mut over, content.len() as u64 - 1).unwrap_err();
         assert_eq!(past.kind, DiskErrorKind::UnexpectedEnd);
+    }
+
+    #[test]
+    fn bulk_arrives_as_anything_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk.open(&dir.path().join("f"), OpenMode::Create).unwrap();
+        let mut expected = Vec::new();
+        for (round, len) in [10, 200_000, 4096, 3_000_001, 131_072, 1_048_576, 7].iter().enumerate()
+        {
+            let bytes: Vec<u8> = (0..*len).map(|i: usize| (i * 31 + round) as u8).collect();
+            let (a, b) = bytes.split_at(len / 3);
+            let slices = [a, b].map(Bytes::copy_from_slice);
+            file.write_bulk_at(&slices, expected.len() as u64).unwrap();
+            expected.extend(bytes);
+            // Readers find it at once.
+            assert!(OsDisk.read(&dir.path().join("f")).unwrap() == expected, "after {len}");
+        }
+        file.sync_data().unwrap();
     }
 
     #[test]

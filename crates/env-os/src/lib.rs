@@ -2,6 +2,7 @@
 //! only crate that may use `unsafe` (it has none so far). Must not know anything of Kafka.
 
 mod clock;
+mod direct;
 mod disk;
 mod rng;
 

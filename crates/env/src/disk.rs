@@ -75,6 +75,15 @@ pub trait DiskFile: Send + Sync + Debug {
     /// When not everything was written; how much was is unknown.
     fn write_at(&self, slices: &[Bytes], position: u64) -> Result<(), DiskError>;
 
+    /// As [`DiskFile::write_at`], for bulk: the bytes may go past the page cache, so that they
+    /// cost less CPU time and are not in memory for who reads them next.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_at`].
+    fn write_bulk_at(&self, slices: &[Bytes], position: u64) -> Result<(), DiskError> {
+        self.write_at(slices, position)
+    }
+
     /// Makes content and length survive a power cut. After an error nothing is known about what
     /// was written since the last success, and a retry proves nothing.
     ///

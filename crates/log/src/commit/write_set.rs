@@ -170,10 +170,9 @@ impl WriteSet {
     }
 }
 
-/// The one place where batches go to the disk: buffered vectored writes. (Aligned writes past the
-/// page cache would go here.)
+/// The one place where batches go to the disk.
 fn write_batches(file: &dyn DiskFile, batches: &[Bytes], position: u64) -> Result<(), LogError> {
-    Ok(file.write_at(batches, position)?)
+    Ok(file.write_bulk_at(batches, position)?)
 }
 
 fn touch(touched: &mut Vec<Arc<dyn DiskFile>>, file: Arc<dyn DiskFile>) {
