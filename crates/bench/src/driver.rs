@@ -75,6 +75,11 @@ impl Client {
         let response: CreateTopicsResponse = self.receive(1, 7)?;
         let result = response.topics.first().context("no answer for the topic")?;
         ensure!(result.error_code == 0, "create topic: {:?}", result.error_message);
+        // Kafka answers before its partitions have leaders.
+        let end = Instant::now() + LIMIT;
+        while self.count(name, partitions)?.is_none() {
+            ensure!(Instant::now() < end, "{name} has no leaders");
+        }
         Ok(())
     }
 
@@ -105,14 +110,22 @@ impl Client {
     }
 
     /// Waits for the answer to the oldest batch; its error code.
-    pub(crate) fn produced(&mut self) -> anyhow::Result<i16> {
+    fn produced(&mut self) -> anyhow::Result<i16> {
         let response: ProduceResponse = self.receive(1, 9)?;
         let topic = response.responses.first().context("no topic in the answer")?;
         Ok(topic.partition_responses.first().context("no partition in the answer")?.error_code)
     }
 
-    /// Records in a topic that was empty: the sum of the partitions' ends.
-    pub(crate) fn count(&mut self, topic: &str, partitions: i32) -> anyhow::Result<i64> {
+    /// As [`Client::produced`]; an error when the batch was refused.
+    pub(crate) fn expect_produced(&mut self) -> anyhow::Result<()> {
+        let error = self.produced()?;
+        ensure!(error == 0, "a batch was refused: error {error}");
+        Ok(())
+    }
+
+    /// Records in a topic that was empty: the sum of the partitions' ends. `None` while a
+    /// partition has no leader.
+    pub(crate) fn count(&mut self, topic: &str, partitions: i32) -> anyhow::Result<Option<i64>> {
         let wanted = (0..partitions).map(|index| ListOffsetsPartition {
             partition_index: index,
             timestamp: -1,
@@ -127,7 +140,8 @@ impl Client {
             ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
         self.send(6, &request)?;
         let response: ListOffsetsResponse = self.receive(1, 6)?;
-        Ok(response.topics.iter().flat_map(|t| &t.partitions).map(|p| p.offset).sum())
+        let mut ends = response.topics.iter().flat_map(|t| &t.partitions);
+        Ok(ends.try_fold(0, |sum, p| (p.error_code == 0).then(|| sum + p.offset)))
     }
 }
 
@@ -163,13 +177,13 @@ pub(crate) fn produce(
     for partition in partitions.collect::<Vec<_>>().into_iter().cycle().take(usize::try_from(batches)?) {
         if open.len() == in_flight {
             open.pop_front();
-            ensure!(client.produced()? == 0, "a batch was refused");
+            client.expect_produced()?;
         }
         client.produce(topic, partition, batch)?;
         open.push_back(partition);
     }
     for _ in open {
-        ensure!(client.produced()? == 0, "a batch was refused");
+        client.expect_produced()?;
     }
     Ok(())
 }
