@@ -11,6 +11,7 @@ mod plan;
 mod random;
 mod record;
 mod refusal;
+mod refused;
 mod sessions;
 pub mod topic_name;
 

@@ -2,6 +2,8 @@
 //! only thing that changes what it decides on. Sessions are soft state beside it. Must not know
 //! logs, threads or clocks.
 
+use std::collections::BTreeMap;
+
 use ottla_protocol::{LeaderEpoch, MetadataRecord, Millis, NodeId, Offset};
 
 use crate::command::{Command, Reply};
@@ -38,6 +40,9 @@ pub struct Plan {
 pub struct Machine {
     replay: Replay,
     sessions: Sessions,
+    /// Where in the log each broker registered; of those in the first image it is not known, and
+    /// is no later than where that stands.
+    registered_at: BTreeMap<NodeId, Offset>,
     settings: Settings,
     active: bool,
 }
@@ -49,6 +54,7 @@ impl Machine {
         Self {
             replay: Replay::from_image(image),
             sessions: Sessions::default(),
+            registered_at: BTreeMap::new(),
             settings,
             active: false,
         }
@@ -103,6 +109,7 @@ impl Machine {
         let mut context = plan::Context {
             image: self.replay.latest(),
             settings: &self.settings,
+            registered_at: &self.registered_at,
             sessions: &mut self.sessions,
             now,
             next_offset,
@@ -148,6 +155,7 @@ impl Machine {
         match record {
             MetadataRecord::RegisterBroker(record) => {
                 self.sessions.registered(NodeId(record.broker_id));
+                self.registered_at.insert(NodeId(record.broker_id), position.offset);
             }
             MetadataRecord::UnregisterBroker(record) => {
                 self.sessions.remove(NodeId(record.broker_id))

@@ -28,7 +28,7 @@ pub fn validate(name: &str) -> Result<(), Refusal> {
         return invalid("the empty string is not allowed".to_owned());
     }
     if name == "." || name == ".." {
-        return invalid(format!("'{name}' cannot be \".\" or \"..\""));
+        return invalid(format!("'{name}' is not allowed"));
     }
     // Kafka counts UTF-16 units; a name with others than these letters is illegal anyway, but
     // which of the two sentences it gets depends on the count.
@@ -65,7 +65,7 @@ mod tests {
     fn names_are_refused_with_kafkas_sentences() {
         let refused = |name: &str| validate(name).unwrap_err().message.unwrap();
         assert_eq!(refused(""), "Topic name is invalid: the empty string is not allowed");
-        assert_eq!(refused(".."), "Topic name is invalid: '..' cannot be \".\" or \"..\"");
+        assert_eq!(refused(".."), "Topic name is invalid: '..' is not allowed");
         assert_eq!(
             refused("a b"),
             "Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"

@@ -40,7 +40,7 @@ pub(crate) fn resource(resource: &ConfigResource) -> Result<(), Refusal> {
             invalid("Default group resources are not allowed.")
         }
         ResourceKind::ClientMetrics if resource.name.is_empty() => {
-            invalid("Default client metrics resources are not allowed.")
+            invalid("Subscription name can't be empty")
         }
         ResourceKind::Group | ResourceKind::ClientMetrics => Ok(()),
         ResourceKind::BrokerLogger | ResourceKind::Other(_) => Err(Refusal::new(

@@ -37,7 +37,7 @@ impl Image {
         record: &MetadataRecord,
         delta: &mut Delta,
     ) -> Result<(), ApplyError> {
-        self.change(position.offset, record, delta)
+        self.change(record, delta)
             .map_err(|reason| ApplyError { offset: position.offset, reason })?;
         self.position = position;
         Ok(())
@@ -47,9 +47,9 @@ impl Image {
         self.position = position;
     }
 
-    fn change(&mut self, offset: Offset, record: &MetadataRecord, delta: &mut Delta) -> Applied {
+    fn change(&mut self, record: &MetadataRecord, delta: &mut Delta) -> Applied {
         match record {
-            MetadataRecord::RegisterBroker(record) => self.register_broker(offset, record, delta),
+            MetadataRecord::RegisterBroker(record) => self.register_broker(record, delta),
             MetadataRecord::UnregisterBroker(record) => {
                 self.broker_of_epoch(record.broker_id, record.broker_epoch)?;
                 Arc::make_mut(&mut self.brokers).remove(&NodeId(record.broker_id));
@@ -108,12 +108,7 @@ impl Image {
         }
     }
 
-    fn register_broker(
-        &mut self,
-        offset: Offset,
-        record: &RegisterBrokerRecord,
-        delta: &mut Delta,
-    ) -> Applied {
+    fn register_broker(&mut self, record: &RegisterBrokerRecord, delta: &mut Delta) -> Applied {
         let id = NodeId(record.broker_id);
         let listeners = record.end_points.iter().map(|end| Listener {
             name: end.name.clone(),
@@ -140,7 +135,6 @@ impl Image {
             log_dirs: record.log_dirs.clone(),
             cordoned_log_dirs: record.cordoned_log_dirs.clone().unwrap_or_default(),
             is_migrating_zk_broker: record.is_migrating_zk_broker,
-            registered_at: offset,
         };
         let before = Arc::make_mut(&mut self.brokers).insert(id, Arc::new(broker));
         delta.brokers.insert(id);

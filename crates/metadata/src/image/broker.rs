@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::{NodeId, Offset, StrBytes, Uuid};
+use ottla_protocol::{NodeId, StrBytes, Uuid};
 
 /// Where a node listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,6 @@ pub struct Broker {
     pub cordoned_log_dirs: Vec<Uuid>,
     /// Whether the record said it migrates from ZooKeeper: kept for its next record.
     pub(crate) is_migrating_zk_broker: bool,
-    /// Offset of the registration's record.
-    pub registered_at: Offset,
 }
 
 impl Broker {

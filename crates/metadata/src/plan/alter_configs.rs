@@ -266,10 +266,9 @@ fn check_kind(resource: &ConfigResource) -> Result<(), Refusal> {
         | ResourceKind::Broker
         | ResourceKind::Group
         | ResourceKind::ClientMetrics => Ok(()),
-        ResourceKind::BrokerLogger => {
-            unknown("The levels of loggers are chosen when the process starts".to_owned())
+        ResourceKind::BrokerLogger | ResourceKind::Other(_) => {
+            unknown(format!("Unknown resource type {}", resource.kind.wire_id()))
         }
-        ResourceKind::Other(kind) => unknown(format!("Unknown resource type {kind}")),
     }
 }
 

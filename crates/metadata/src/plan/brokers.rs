@@ -8,7 +8,7 @@ use ottla_protocol::k62_broker_registration as registration;
 use ottla_protocol::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationChangeRecord,
     BrokerRegistrationRequest, BrokerRegistrationResponse, ErrorCode, MetadataRecord, Millis,
-    NodeId, UnregisterBrokerRecord, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    NodeId, Offset, UnregisterBrokerRecord, UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
 
 use super::partition_change::{self, Event};
@@ -107,7 +107,6 @@ pub(super) fn register(
         log_dirs: request.log_dirs.clone(),
         cordoned_log_dirs: Vec::new(),
         is_migrating_zk_broker: false,
-        registered_at: context.next_offset,
     };
     records.push(broker.to_record(version));
     if same_incarnation.is_none() {
@@ -201,7 +200,8 @@ pub(super) fn heartbeat(
 ) -> Result<(Records, BrokerHeartbeatResponse), Refusal> {
     let effective = context.effective();
     let broker = check_epoch(context.image, request.broker_id, request.broker_epoch)?;
-    let caught_up = request.current_metadata_offset >= broker.registered_at.get();
+    let registered_at = context.registered_at.get(&broker.id).copied().unwrap_or(Offset::NONE);
+    let caught_up = request.current_metadata_offset >= registered_at.get();
     let (current, next) = next_state(context, broker, request, caught_up);
     let mut records = Records::new();
     if current != next {

@@ -15,7 +15,9 @@ mod producer_ids;
 mod replicas;
 mod update_features;
 
-use ottla_protocol::{ErrorCode, Millis, Offset};
+use std::collections::BTreeMap;
+
+use ottla_protocol::{ErrorCode, Millis, NodeId, Offset};
 
 use crate::command::{Command, Reply};
 use crate::configs::Effective;
@@ -33,6 +35,7 @@ const RECORDS_MAX: usize = 10_000;
 pub(crate) struct Context<'a> {
     pub(crate) image: &'a Image,
     pub(crate) settings: &'a Settings,
+    pub(crate) registered_at: &'a BTreeMap<NodeId, Offset>,
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) now: Millis,
     pub(crate) next_offset: Offset,

@@ -19,16 +19,16 @@ struct Rack {
 
 impl Rack {
     /// The brokers in the order in which this partition takes them.
-    fn in_turn(&self, round: usize) -> (Vec<NodeId>, Vec<NodeId>) {
-        let turn = |brokers: &[NodeId]| {
+    fn in_turn(&self, turn: usize) -> (Vec<NodeId>, Vec<NodeId>) {
+        let rotated = |brokers: &[NodeId]| {
             let mut brokers = brokers.to_vec();
-            if let Some(shift) = self.start.wrapping_add(round).checked_rem(brokers.len()) {
+            if let Some(shift) = self.start.wrapping_add(turn).checked_rem(brokers.len()) {
                 brokers.rotate_left(shift);
             }
             brokers.reverse();
             brokers
         };
-        (turn(&self.unfenced), turn(&self.fenced))
+        (rotated(&self.unfenced), rotated(&self.fenced))
     }
 }
 
@@ -80,8 +80,10 @@ pub(super) fn place(
 /// The replicas of one partition: its leader from the first rack that has a living broker, the
 /// others rack by rack.
 fn one(racks: &[Rack], first: usize, round: usize, wanted: usize) -> Vec<NodeId> {
+    // A rack leads once in as many rounds as there are racks; then it is the next broker's turn.
+    let turn = round.checked_div(racks.len()).unwrap_or(0);
     let mut left: Vec<(Vec<NodeId>, Vec<NodeId>)> =
-        racks.iter().map(|rack| rack.in_turn(round)).collect();
+        racks.iter().map(|rack| rack.in_turn(turn)).collect();
     let start = first.checked_rem(left.len()).unwrap_or(0);
     left.rotate_left(start);
     let mut replicas = Vec::with_capacity(wanted);

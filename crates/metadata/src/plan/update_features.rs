@@ -60,14 +60,18 @@ fn response(
 ) -> UpdateFeaturesResponse {
     let mut response = UpdateFeaturesResponse {
         error_code: refusal.map_or(0, |refusal| refusal.code.code()),
-        error_message: refusal.and_then(Refusal::wire_message),
+        error_message: refusal.map(|refusal| {
+            StrBytes::from(format!(
+                "The update failed for all features since the following feature had an error: {refusal}"
+            ))
+        }),
         ..UpdateFeaturesResponse::default()
     };
     if refusal.is_none() && version < 2 {
         let results = request.feature_updates.iter().map(|update| {
             k57_update_features::UpdatableFeatureResult {
                 feature: update.feature.clone(),
-                error_message: None,
+                error_message: Some(StrBytes::from("NONE")),
                 ..k57_update_features::UpdatableFeatureResult::default()
             }
         });
@@ -104,7 +108,7 @@ fn one(
         return refuse(why);
     }
     if &**name == KRAFT_VERSION {
-        return refuse("The quorum keeps the level it was formatted with.".to_owned());
+        return refuse("Can't downgrade the version of this feature.".to_owned());
     }
     let present = context.image.features().level(name);
     if level < present && direction == Direction::Upgrade {
@@ -168,20 +172,20 @@ fn not_supported(context: &Context<'_>, name: &str, level: i16) -> Option<String
 }
 
 fn check_downgrade(present: i16, level: i16, direction: Direction) -> Result<(), Refusal> {
-    let refuse = |why: &str| {
-        let message = format!("Invalid metadata.version {level}. {why}");
-        Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message))
-    };
     if feature_table::metadata_version_name(level).is_none() {
-        return refuse("Unknown metadata.version.");
+        let message = format!("Invalid metadata.version {level}. Unknown metadata.version.");
+        return Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message));
     }
     let loses = CHANGED_METADATA.iter().any(|change| level < *change && *change <= present);
     if level < present && loses {
-        return refuse(if direction == Direction::UnsafeDowngrade {
+        let why = if direction == Direction::UnsafeDowngrade {
             "Unsafe metadata downgrade is not supported in this version."
         } else {
             "Refusing to perform the requested downgrade because it might delete metadata information."
-        });
+        };
+        let message =
+            format!("Unsupported metadata.version downgrade from {present} to {level}. {why}");
+        return Err(Refusal::new(ErrorCode::InvalidUpdateVersion, message));
     }
     Ok(())
 }
