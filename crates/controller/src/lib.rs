@@ -19,6 +19,7 @@ mod quorum;
 mod quorum_file;
 mod segment;
 mod snapshot;
+mod torn;
 mod voters;
 
 pub use error::{ControllerError, FormatError};

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::error::ControllerError;
 use crate::segment::{BatchReader, Found};
+use crate::torn;
 
 /// Name of the log's directory.
 pub(crate) const DIRECTORY: &str = "__cluster_metadata-0";
@@ -143,7 +144,10 @@ impl MetadataLog {
         drop(reader);
         self.position = good;
         let Some(why) = torn else { return Ok(()) };
-        if !last {
+        let file = self.disk.open(&path, OpenMode::Write)?;
+        let mut tail = vec![0; usize::try_from(len.saturating_sub(good)).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut tail, good)?;
+        if !last || torn::is_damage(&tail, self.end.offset.get()) {
             return Err(self.damaged(&format!("in {} at byte {good}: {why}", name(base))));
         }
         warn!(
@@ -151,7 +155,6 @@ impl MetadataLog {
             bytes = len.saturating_sub(good),
             "the metadata log ends in a write that was not finished: cut off ({why})"
         );
-        let file = self.disk.open(&path, OpenMode::Write)?;
         file.set_len(good)?;
         file.sync_data()?;
         Ok(())
