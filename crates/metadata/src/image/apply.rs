@@ -78,7 +78,7 @@ impl Image {
             MetadataRecord::ClearElr(record) => self.clear_elr(&record.topic_name, delta),
             MetadataRecord::Config(record) => {
                 let kind = ResourceKind::from_wire(record.resource_type);
-                let resource = ConfigResource { kind, name: record.resource_name.clone() };
+                let resource = ConfigResource { kind, name: record.resource_name.detached() };
                 self.set_config(&resource, &record.name, record.value.as_ref());
                 delta.configs.insert(resource);
                 Ok(())
@@ -111,8 +111,8 @@ impl Image {
     fn register_broker(&mut self, record: &RegisterBrokerRecord, delta: &mut Delta) -> Applied {
         let id = NodeId(record.broker_id);
         let listeners = record.end_points.iter().map(|end| Listener {
-            name: end.name.clone(),
-            host: end.host.clone(),
+            name: end.name.detached(),
+            host: end.host.detached(),
             port: end.port,
             security_protocol: end.security_protocol,
         });
@@ -121,7 +121,7 @@ impl Image {
                 min: feature.min_supported_version,
                 max: feature.max_supported_version,
             };
-            (feature.name.clone(), range)
+            (feature.name.detached(), range)
         });
         let broker = Broker {
             id,
@@ -129,7 +129,7 @@ impl Image {
             incarnation_id: record.incarnation_id,
             listeners: listeners.collect(),
             features: features.collect(),
-            rack: record.rack.clone(),
+            rack: record.rack.as_ref().map(StrBytes::detached),
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,
             log_dirs: record.log_dirs.clone(),
@@ -193,8 +193,8 @@ impl Image {
     fn register_controller(&mut self, record: &RegisterControllerRecord, delta: &mut Delta) {
         let id = NodeId(record.controller_id);
         let listeners = record.end_points.iter().map(|end| Listener {
-            name: end.name.clone(),
-            host: end.host.clone(),
+            name: end.name.detached(),
+            host: end.host.detached(),
             port: end.port,
             security_protocol: end.security_protocol,
         });
@@ -203,7 +203,7 @@ impl Image {
                 min: feature.min_supported_version,
                 max: feature.max_supported_version,
             };
-            (feature.name.clone(), range)
+            (feature.name.detached(), range)
         });
         let controller = Controller {
             id,
@@ -217,7 +217,8 @@ impl Image {
     }
 
     fn create_topic(&mut self, record: &TopicRecord, delta: &mut Delta) -> Applied {
-        let (name, id) = (&record.name, record.topic_id);
+        // What the image keeps must not keep a request or a batch of the log in memory.
+        let (name, id) = (&record.name.detached(), record.topic_id);
         if self.names.contains_key(name) || self.topics.contains_key(&id) {
             return Err(format!("topic {name} with id {id} exists already"));
         }
@@ -352,7 +353,7 @@ impl Image {
             self.configs.get(resource).map(|configs| configs.as_ref().clone()).unwrap_or_default();
         match value {
             Some(value) => {
-                configs.insert(name.clone(), value.clone());
+                configs.insert(name.detached(), value.detached());
             }
             None => {
                 configs.remove(name);
@@ -448,8 +449,8 @@ fn set_quota(
     record: &ClientQuotaRecord,
 ) {
     let parts = record.entity.iter().map(|part| QuotaEntityPart {
-        entity_type: part.entity_type.clone(),
-        name: part.entity_name.clone(),
+        entity_type: part.entity_type.detached(),
+        name: part.entity_name.as_ref().map(StrBytes::detached),
     });
     let mut entity: QuotaEntity = parts.collect();
     entity.sort();
@@ -457,7 +458,7 @@ fn set_quota(
     if record.remove {
         values.remove(&record.key);
     } else {
-        values.insert(record.key.clone(), record.value);
+        values.insert(record.key.detached(), record.value);
     }
     if values.is_empty() {
         quotas.remove(&entity);

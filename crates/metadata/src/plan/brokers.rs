@@ -248,6 +248,8 @@ fn next_state(
     };
     let next = match current {
         State::Fenced if request.want_shut_down => State::ShutdownNow,
+        // A process that began to stop does not come back: its successor registers anew.
+        State::Fenced if broker.in_controlled_shutdown => State::Fenced,
         State::Fenced if !request.want_fence && caught_up => State::Unfenced,
         State::Fenced => State::Fenced,
         State::Unfenced if request.want_fence && request.want_shut_down => State::ShutdownNow,

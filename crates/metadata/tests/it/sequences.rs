@@ -120,7 +120,7 @@ fn check(image: &Image) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_state_is_the_log(steps in vec(step(), 1..60), elr in any::<bool>()) {
