@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod clients;
 mod codegen;
 mod configs;
@@ -42,6 +43,12 @@ enum Command {
     CodecEquality(Jars),
     /// Write the generated table of settings and its page.
     Configs(Writing),
+    /// Measure the release build beside Apache Kafka on this machine.
+    Bench {
+        /// Options of the measurement; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -90,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             configs::run(check)?;
             settings_page::run(check).map(|()| true)
         }
+        Command::Bench { options } => bench::run(&root, &options).map(|()| true),
         Command::Clients { family } => {
             let all = <clients::Family as clap::ValueEnum>::value_variants();
             let wanted = if family.is_empty() { all } else { &family };
