@@ -65,7 +65,9 @@ fn api_versions_of_any_version_is_answered() -> anyhow::Result<()> {
             let answer = <ApiVersionsResponse as Message>::decode(&mut reader, 0)?;
             reader.finish()?;
             ensure!(answer.error_code == 35, "{answer:?}");
-            ensure!(answer.api_keys == table.api_keys, "another table");
+            // As Kafka: what there is of ApiVersions itself.
+            let own = table.api_keys.iter().filter(|entry| entry.api_key == 18);
+            ensure!(own.eq(&answer.api_keys), "another table: {:?}", answer.api_keys);
         }
         // The connection lives on.
         connection.ask(4, &good_hello())?;

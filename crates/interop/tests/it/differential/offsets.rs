@@ -282,7 +282,7 @@ fn init_producer_id(pair: &mut Pair) -> anyhow::Result<()> {
     };
     // Kafka fetches its first block of ids when it is asked for the first.
     for side in [&mut pair.kafka, &mut pair.ottla] {
-        let request = InitProducerIdRequest::default();
+        let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
         let mut tries = 0;
         while side.ask(4, &request)?.error_code == i16::from(ErrorCode::CoordinatorLoadInProgress) {
             tries += 1;
@@ -307,6 +307,7 @@ fn init_producer_id(pair: &mut Pair) -> anyhow::Result<()> {
         }
         for (producer_id, producer_epoch) in [(5, -1), (-1, 5), (5, 5), (-2, -2)] {
             let request = |_: &_| InitProducerIdRequest {
+                transactional_id: None,
                 transaction_timeout_ms: i32::MAX,
                 producer_id,
                 producer_epoch,

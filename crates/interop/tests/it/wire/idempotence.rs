@@ -55,7 +55,11 @@ impl Producer {
 
 /// A producer id that nobody had.
 fn new_id(client: &mut Connection) -> anyhow::Result<(ProducerId, ProducerEpoch)> {
-    let request = InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: i32::MAX,
+        ..Default::default()
+    };
     for _ in 0..100_000 {
         let answer = client.ask(4, &request)?;
         if answer.error_code == 0 {

@@ -13,13 +13,15 @@ mod waiting;
 use anyhow::{Context, ensure};
 use ottla_interop::raw::Connection;
 use ottla_protocol::k00_produce::PartitionProduceResponse;
-use ottla_protocol::k01_fetch::PartitionData;
+use ottla_protocol::k01_fetch::{FetchTopic, PartitionData};
 use ottla_protocol::k03_metadata::MetadataRequestTopic;
 use ottla_protocol::k19_create_topics::{CreatableTopic, CreatableTopicConfig};
 use ottla_protocol::{
     CreateTopicsRequest, FetchResponse, MetadataRequest, ProduceRequest, ProduceResponse, TopicId,
 };
 use ottla_records::Batches;
+
+use requests::{FETCH_BY_NAME, fetch_from, from};
 
 /// Creates a topic and waits until its partitions have leaders; gives its id.
 pub(crate) fn create(
@@ -50,7 +52,19 @@ pub(crate) fn create(
     for _ in 0..10_000 {
         let answer = client.ask(12, &request)?;
         let found = answer.topics.first().context("no topic in the answer")?;
-        if found.error_code == 0 && found.partitions.iter().all(|p| p.error_code == 0) {
+        if found.error_code != 0 || found.partitions.iter().any(|p| p.error_code != 0) {
+            continue;
+        }
+        // Kafka tells of a leader before the leader knows.
+        let wanted =
+            (0..found.partitions.len()).map(|index| from(i32::try_from(index).unwrap(), 0));
+        let all = fetch_from(vec![FetchTopic {
+            topic: name.into(),
+            partitions: wanted.collect(),
+            ..Default::default()
+        }]);
+        let answer = client.ask(FETCH_BY_NAME, &all)?;
+        if answer.responses.iter().flat_map(|topic| &topic.partitions).all(|p| p.error_code == 0) {
             return Ok(found.topic_id);
         }
     }

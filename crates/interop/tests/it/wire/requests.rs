@@ -1,5 +1,7 @@
 //! Requests as the tests need them: one topic, one partition, no session. Must not know brokers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
 use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::k01_fetch::{FetchPartition, FetchTopic};
@@ -29,7 +31,8 @@ pub(crate) fn one(value: &str) -> Bytes {
     batch_of(&[(0, value)])
 }
 
-/// A batch of `count` records from an idempotent producer.
+/// A batch of `count` records from an idempotent producer, of today: brokers forget producers after
+/// a day.
 pub(crate) fn idempotent_batch(
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
@@ -38,7 +41,9 @@ pub(crate) fn idempotent_batch(
 ) -> Bytes {
     let options =
         BatchOptions { producer_id, producer_epoch, base_sequence, ..BatchOptions::default() };
-    built(options, &vec![(0, "value"); count])
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
+    let now = i64::try_from(now.as_millis()).expect("a clock that is set");
+    built(options, &vec![(now - TIME, "value"); count])
 }
 
 /// A batch that claims to be part of a transaction.
