@@ -13,6 +13,8 @@ pub struct QuorumInfo {
     pub epoch: LeaderEpoch,
     /// Everything before it is committed; −1 while unknown.
     pub high_watermark: Offset,
+    /// Level of `kraft.version`; 0 where directories are not known.
+    pub kraft_version: i16,
     /// Who votes.
     pub voters: Vec<QuorumReplica>,
     /// Who follows without a vote.

@@ -43,44 +43,10 @@ impl Command {
                     ..ControllerRegistrationResponse::default()
                 })
             }
-            Self::CreateTopics(request) => {
-                let topics = request.topics.iter().map(|topic| CreatableTopicResult {
-                    name: topic.name.clone(),
-                    error_code,
-                    error_message: error_message.clone(),
-                    num_partitions: -1,
-                    replication_factor: -1,
-                    ..CreatableTopicResult::default()
-                });
-                Reply::CreateTopics(CreateTopicsResponse {
-                    topics: topics.collect(),
-                    ..CreateTopicsResponse::default()
-                })
-            }
-            Self::DeleteTopics(request) => {
-                let responses = named(request).map(|(name, topic_id)| DeletableTopicResult {
-                    name,
-                    topic_id,
-                    error_code,
-                    error_message: error_message.clone(),
-                    ..DeletableTopicResult::default()
-                });
-                Reply::DeleteTopics(DeleteTopicsResponse {
-                    responses: responses.collect(),
-                    ..DeleteTopicsResponse::default()
-                })
-            }
+            Self::CreateTopics(request) => Reply::CreateTopics(create_topics(request, refusal)),
+            Self::DeleteTopics(request) => Reply::DeleteTopics(delete_topics(request, refusal)),
             Self::CreatePartitions(request) => {
-                let results = request.topics.iter().map(|topic| CreatePartitionsTopicResult {
-                    name: topic.name.clone(),
-                    error_code,
-                    error_message: error_message.clone(),
-                    ..CreatePartitionsTopicResult::default()
-                });
-                Reply::CreatePartitions(CreatePartitionsResponse {
-                    results: results.collect(),
-                    ..CreatePartitionsResponse::default()
-                })
+                Reply::CreatePartitions(create_partitions(request, refusal))
             }
             Self::AlterConfigs(request) => {
                 let responses = request.resources.iter().map(|one| {
@@ -124,6 +90,42 @@ impl Command {
             }
         }
     }
+}
+
+fn create_topics(request: &CreateTopicsRequest, refusal: &Refusal) -> CreateTopicsResponse {
+    let topics = request.topics.iter().map(|topic| CreatableTopicResult {
+        name: topic.name.clone(),
+        error_code: refusal.code.code(),
+        error_message: refusal.wire_message(),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopicResult::default()
+    });
+    CreateTopicsResponse { topics: topics.collect(), ..CreateTopicsResponse::default() }
+}
+
+fn delete_topics(request: &DeleteTopicsRequest, refusal: &Refusal) -> DeleteTopicsResponse {
+    let responses = named(request).map(|(name, topic_id)| DeletableTopicResult {
+        name,
+        topic_id,
+        error_code: refusal.code.code(),
+        error_message: refusal.wire_message(),
+        ..DeletableTopicResult::default()
+    });
+    DeleteTopicsResponse { responses: responses.collect(), ..DeleteTopicsResponse::default() }
+}
+
+fn create_partitions(
+    request: &CreatePartitionsRequest,
+    refusal: &Refusal,
+) -> CreatePartitionsResponse {
+    let results = request.topics.iter().map(|topic| CreatePartitionsTopicResult {
+        name: topic.name.clone(),
+        error_code: refusal.code.code(),
+        error_message: refusal.wire_message(),
+        ..CreatePartitionsTopicResult::default()
+    });
+    CreatePartitionsResponse { results: results.collect(), ..CreatePartitionsResponse::default() }
 }
 
 /// What a request names, by name or by id.
