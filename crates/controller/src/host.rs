@@ -134,7 +134,7 @@ impl Host {
         let raft = Raft::new(config, quorum, log.end(), now);
         let (end, committed) = (log.end(), Offset::NONE);
         let image = Arc::new(machine.visible().clone());
-        let shared = Arc::new(Shared::new(image, quorum_info(&raft, &voters, committed)));
+        let shared = Arc::new(Shared::new(image, quorum_info(&raft, &voters, kraft_version, committed)));
         let mut host = Self {
             disk,
             clock,
@@ -398,7 +398,8 @@ impl Host {
                 self.execute(effect, &mut inputs)?;
             }
         }
-        self.shared.set_quorum(quorum_info(&self.raft, &self.voters, self.committed));
+        let Self { raft, voters, kraft_version, committed, .. } = self;
+        self.shared.set_quorum(quorum_info(raft, voters, *kraft_version, *committed));
         Ok(())
     }
 
@@ -610,7 +611,12 @@ fn check_voters(voters: &[Voter], me: ReplicaKey) -> Result<(), ControllerError>
     Ok(())
 }
 
-fn quorum_info(raft: &Raft, voters: &[Voter], committed: Offset) -> QuorumInfo {
+fn quorum_info(
+    raft: &Raft,
+    voters: &[Voter],
+    kraft_version: i16,
+    committed: Offset,
+) -> QuorumInfo {
     let progress = |key: ReplicaKey| {
         raft.progress()
             .find(|(known, _)| known.id == key.id && (key.directory_id.is_zero() || *known == key))
@@ -633,6 +639,7 @@ fn quorum_info(raft: &Raft, voters: &[Voter], committed: Offset) -> QuorumInfo {
         leader: raft.leader().unwrap_or(NodeId::NONE),
         epoch: raft.epoch(),
         high_watermark: committed,
+        kraft_version,
         voters: voters.iter().map(|voter| replica(voter.key, voter.endpoints.clone())).collect(),
         observers: observers.map(|(key, _)| replica(key, Vec::new())).collect(),
     }

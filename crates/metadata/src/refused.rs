@@ -6,10 +6,11 @@ use ottla_protocol::k20_delete_topics::DeletableTopicResult;
 use ottla_protocol::k37_create_partitions::CreatePartitionsTopicResult;
 use ottla_protocol::{
     AllocateProducerIdsResponse, AlterConfigsResponse, BrokerHeartbeatResponse,
-    BrokerRegistrationResponse, ControllerRegistrationResponse, CreatePartitionsResponse,
-    CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    IncrementalAlterConfigsResponse, StrBytes, TopicId, UnregisterBrokerResponse,
-    UpdateFeaturesResponse, k33_alter_configs, k44_incremental_alter_configs,
+    BrokerRegistrationResponse, ControllerRegistrationResponse, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, IncrementalAlterConfigsResponse, StrBytes, TopicId,
+    UnregisterBrokerResponse, UpdateFeaturesResponse, k33_alter_configs,
+    k44_incremental_alter_configs,
 };
 
 use crate::command::{Command, Reply};

@@ -44,6 +44,7 @@ fn a_new_cluster_begins_with_its_feature_levels() {
         (quorum.leader, quorum.epoch, quorum.high_watermark),
         (NodeId(1), LeaderEpoch(1), Offset(9))
     );
+    assert_eq!(quorum.kraft_version, 1);
     assert_eq!(quorum.voters[0].log_end, Offset(9));
     assert_eq!(quorum.voters[0].endpoints[0].port, 9093);
 }
