@@ -140,7 +140,7 @@ impl EpochCache {
     /// all known ones ends where the first known begins.
     #[must_use]
     pub fn end_offset_for(&self, requested: LeaderEpoch, log_end: Offset) -> EpochEnd {
-        if requested < LeaderEpoch(0) {
+        if requested == LeaderEpoch::NONE {
             return EpochEnd::UNKNOWN;
         }
         if self.latest().is_some_and(|l| l.epoch == requested) {

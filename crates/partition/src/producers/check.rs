@@ -173,8 +173,17 @@ fn check_data(
     batch: &ProducerBatch,
     origin: AppendOrigin,
 ) -> Result<(), ProducerError> {
-    if let Some(entry) = entry {
-        check_epoch(entry, batch)?;
+    match entry {
+        Some(entry) => check_epoch(entry, batch)?,
+        // Kafka compares with −1, the epoch of no batch, when it knows of none.
+        None if batch.producer_epoch < ProducerEpoch::NONE => {
+            return Err(ProducerError::InvalidProducerEpoch {
+                producer_id: batch.producer_id,
+                epoch: batch.producer_epoch,
+                current: ProducerEpoch::NONE,
+            });
+        }
+        None => {}
     }
     if origin == AppendOrigin::Client {
         check_sequence(entry, verification, batch)?;

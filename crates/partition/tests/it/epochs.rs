@@ -111,3 +111,12 @@ fn no_epoch_is_no_entry() {
     cache.clear();
     assert_eq!(cache.end_offset_for(LeaderEpoch(0), Offset(9)), EpochEnd::UNKNOWN);
 }
+
+#[test]
+fn an_epoch_below_none_ends_where_the_first_begins() {
+    let mut cache = EpochCache::new();
+    assert!(cache.assign(LeaderEpoch(3), Offset(7)));
+    assert_eq!(cache.end_offset_for(LeaderEpoch(-1), Offset(9)), EpochEnd::UNKNOWN);
+    let end = EpochEnd { epoch: LeaderEpoch(-2), end_offset: Offset(7) };
+    assert_eq!(cache.end_offset_for(LeaderEpoch(-2), Offset(9)), end);
+}
