@@ -2,30 +2,33 @@
 //! registration with the controller. Must not know requests.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_controller::ControllerHandle;
 use ottla_env::{Clock, Rng};
 use ottla_log::{LogDir, LogError};
-use ottla_metadata::configs::BrokerProperties;
+use ottla_metadata::configs::{BrokerProperties, Effective};
 use ottla_protocol::{Millis, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, warn};
+use tracing::{error, warn};
 
+use crate::admission::{Admission, AdmissionLimits};
 use crate::coordinator::{self, GroupCoordinator};
 use crate::fetch_sessions::FetchSessions;
-use crate::limits::{ConnectionCounts, Limits, QueuedBytes};
-use crate::listener::{self, BindError, ListenerConfig};
+use crate::limits::{Limits, QueuedBytes};
+use crate::listener::{self, Accepted, Accepting, BindError, BoundListener, ListenerConfig};
 use crate::metadata_follower::MetadataFollower;
 use crate::producer_ids::ProducerIds;
 use crate::registration::{self, RegistrationError};
 use crate::replica::{Partitions, PartitionsStart};
+use crate::settings::{self, Settings};
 use crate::shared::{Identity, Shared};
+use crate::upkeep;
 use crate::worker::{self, WorkerStart};
 
 /// What a broker is started with.
@@ -69,12 +72,25 @@ pub enum StartError {
     Registration(#[from] RegistrationError),
 }
 
-/// A running broker.
+/// How far a broker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its logs are not all open.
+    Starting,
+    /// Its logs are open; the epoch of the last clean stop.
+    Opened(i64),
+    /// It is registered.
+    Registered,
+    Stopped,
+}
+
+/// A running broker. Stops when it is dropped.
 pub struct Broker {
     shared: Arc<Shared>,
     addresses: Vec<(String, SocketAddr)>,
     stopped: watch::Sender<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    stage: Mutex<Stage>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -90,20 +106,41 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(start: BrokerStart) -> Result<Self, StartError> {
+        let image = start.controller.image();
+        let effective =
+            Effective { image: &image, node: start.node, properties: &start.properties };
+        let backlog = settings::listen_backlog(&effective);
         let mut bound = Vec::with_capacity(start.listeners.len());
         for listener in &start.listeners {
-            bound.push(listener::bind(listener)?);
+            bound.push(listener::bind(listener, backlog)?);
         }
-        let addresses: Vec<(String, SocketAddr)> =
-            bound.iter().map(|b| (b.config.name.clone(), b.address)).collect();
-        let shared = build_shared(&start)?;
-        let follower = MetadataFollower::new(Arc::clone(&shared));
-        let previous_epoch = follower.open_logs(&start.log_dirs)?;
-        registration::register(&shared, &addresses, &start.log_dirs, previous_epoch)?;
-        follower.subscribe();
+        let addresses = bound.iter().map(|b| (b.config.name.clone(), b.address)).collect();
+        let broker = Self {
+            shared: build_shared(&start, &effective)?,
+            addresses,
+            stopped: watch::Sender::new(false),
+            threads: Mutex::default(),
+            stage: Mutex::new(Stage::Starting),
+        };
+        // When it fails, the broker is dropped, and with that stopped.
+        broker.join_cluster(&start.log_dirs)?;
+        broker.serve(&start, bound)?;
+        Ok(broker)
+    }
 
-        let (stopped, stop_seen) = watch::channel(false);
-        let counts = ConnectionCounts::new(&start.limits);
+    /// Opens the logs and registers.
+    fn join_cluster(&self, log_dirs: &[Arc<LogDir>]) -> Result<(), StartError> {
+        let follower = MetadataFollower::new(Arc::clone(&self.shared));
+        let previous_epoch = follower.open_logs(log_dirs)?;
+        *self.stage.lock() = Stage::Opened(previous_epoch);
+        registration::register(&self.shared, &self.addresses, log_dirs, previous_epoch)?;
+        *self.stage.lock() = Stage::Registered;
+        follower.subscribe();
+        Ok(())
+    }
+
+    /// Starts the threads.
+    fn serve(&self, start: &BrokerStart, bound: Vec<BoundListener>) -> std::io::Result<()> {
         let queued = QueuedBytes::new(&start.limits);
         let mut senders = Vec::new();
         let mut receivers = Vec::new();
@@ -112,37 +149,49 @@ impl Broker {
             senders.push(sender);
             receivers.push(receiver);
         }
-        let accept = {
-            let (stopped, shared) = (stop_seen.clone(), Arc::clone(&shared));
-            Box::new(move || {
-                for listener in bound {
-                    let accepting = listener::accept(
-                        listener,
-                        Arc::clone(&counts),
-                        senders.clone(),
-                        stopped.clone(),
-                    );
-                    tokio::task::spawn_local(accepting);
-                }
-                tokio::task::spawn_local(coordinator::run_timer(Arc::clone(&shared.groups)));
-                tokio::task::spawn_local(registration::heartbeat(Arc::clone(&shared)));
-            })
-        };
-        let mut also: Option<Box<dyn FnOnce() + Send>> = Some(accept);
-        let mut threads = Vec::new();
+        let mut also = Some(self.broker_tasks(bound, senders));
         for (index, accepted) in receivers.into_iter().enumerate() {
-            threads.push(worker::start(WorkerStart {
+            let thread = worker::start(WorkerStart {
                 index,
-                shared: Arc::clone(&shared),
+                shared: Arc::clone(&self.shared),
                 limits: start.limits.clone(),
                 queued: queued.clone(),
                 accepted,
-                stopped: stop_seen.clone(),
+                stopped: self.stopped.subscribe(),
                 also: also.take(),
-            })?);
+            })?;
+            self.threads.lock().push(thread);
         }
-        threads.push(start_upkeep(Arc::clone(&shared))?);
-        Ok(Self { shared, addresses, stopped, threads: Mutex::new(threads) })
+        self.threads.lock().push(upkeep::start(Arc::clone(&self.shared))?);
+        Ok(())
+    }
+
+    /// The tasks that belong to the whole broker.
+    fn broker_tasks(
+        &self,
+        bound: Vec<BoundListener>,
+        workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    ) -> Box<dyn FnOnce() + Send> {
+        let (stopped, shared) = (self.stopped.subscribe(), Arc::clone(&self.shared));
+        Box::new(move || {
+            for listener in bound {
+                let name = listener.config.name.clone();
+                let admission = Arc::clone(&shared.admission);
+                match Accepting::new(listener, admission, workers.clone(), stopped.clone()) {
+                    Ok(accepting) => worker::keep_running("accepting connections", move || {
+                        Rc::clone(&accepting).run()
+                    }),
+                    Err(error) => error!(listener = name, %error, "it cannot be watched"),
+                }
+            }
+            let groups = Arc::clone(&shared.groups);
+            worker::keep_running("the groups' timer", move || {
+                coordinator::run_timer(Arc::clone(&groups))
+            });
+            worker::keep_running("the heartbeat", move || {
+                registration::heartbeat(Arc::clone(&shared))
+            });
+        })
     }
 
     /// The listeners' names and the addresses they are bound to.
@@ -152,22 +201,35 @@ impl Broker {
     }
 
     /// Stops: no connection is served any more, what was appended is on disk, and the next start
-    /// need not look at the logs. The controller must still be running.
+    /// need not look at the logs. The controller must still be running. A broker that has stopped
+    /// stays stopped.
     ///
     /// # Errors
     /// What a log directory failed with; the others are stopped cleanly all the same.
     pub fn stop(&self) -> Result<(), LogError> {
+        let mut stage = self.stage.lock();
+        let reached = std::mem::replace(&mut *stage, Stage::Stopped);
+        if reached == Stage::Stopped {
+            return Ok(());
+        }
         self.shared.stopping.store(true, Ordering::Release);
-        let _no_workers_left = self.stopped.send(true);
+        self.stopped.send_replace(true);
         for thread in self.threads.lock().drain(..) {
             thread.thread().unpark();
             if thread.join().is_err() {
                 warn!("a thread of the broker has panicked");
             }
         }
-        let epoch = self.shared.broker_epoch();
-        registration::leave(&self.shared);
-        let failures = self.shared.partitions.stop(epoch);
+        let clean = match reached {
+            Stage::Starting | Stage::Stopped => None,
+            Stage::Opened(previous_epoch) => Some(previous_epoch),
+            Stage::Registered => {
+                let epoch = self.shared.broker_epoch();
+                registration::leave(&self.shared);
+                Some(epoch)
+            }
+        };
+        let failures = self.shared.partitions.stop(clean);
         match failures.into_iter().next() {
             Some((_, error)) => Err(error),
             None => Ok(()),
@@ -175,52 +237,37 @@ impl Broker {
     }
 }
 
-fn build_shared(start: &BrokerStart) -> Result<Arc<Shared>, StartError> {
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            warn!(%error, "the broker did not stop cleanly");
+        }
+    }
+}
+
+fn build_shared(start: &BrokerStart, effective: &Effective<'_>) -> Result<Arc<Shared>, StartError> {
+    let settings = Settings::read(effective);
     let partitions = Partitions::start(PartitionsStart {
         node: start.node,
         properties: start.properties.clone(),
         dirs: start.log_dirs.clone(),
         rng: Arc::clone(&start.rng),
     })?;
-    let image = start.controller.image();
     let shared = Shared {
         identity: Identity { node: start.node, cluster_id: start.cluster_id.clone() },
         listeners: start.listeners.clone(),
         properties: start.properties.clone(),
-        image: ArcSwap::from(image),
+        admission: Admission::new(AdmissionLimits::read(effective)),
+        image: ArcSwap::from(start.controller.image()),
         controller: start.controller.clone(),
         partitions,
         groups: GroupCoordinator::new(ottla_groups::Config::default(), Arc::clone(&start.clock)),
-        sessions: FetchSessions::new(1000, Millis(120_000)),
+        sessions: FetchSessions::new(settings.fetch_session_slots, Millis(120_000)),
+        settings,
         clock: Arc::clone(&start.clock),
         rng: Arc::clone(&start.rng),
         producer_ids: ProducerIds::default(),
         stopping: AtomicBool::new(false),
     };
     Ok(Arc::new(shared))
-}
-
-/// How often checkpoints are written (`replica.high.watermark.checkpoint.interval.ms`).
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often idle partitions are looked at.
-const TICK_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The thread that writes checkpoints and lets idle partitions give memory back.
-fn start_upkeep(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("ottla-upkeep".to_owned()).spawn(move || {
-        let mut passes = 0_u32;
-        loop {
-            std::thread::park_timeout(CHECKPOINT_INTERVAL);
-            if shared.is_stopping() {
-                return;
-            }
-            shared.partitions.checkpoint();
-            shared.partitions.remove_due();
-            passes = passes.wrapping_add(1);
-            if passes.is_multiple_of(12) {
-                debug!(interval = ?TICK_INTERVAL, "idle partitions are looked at");
-                shared.partitions.tick(shared.now());
-            }
-        }
-    })
 }

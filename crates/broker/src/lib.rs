@@ -4,6 +4,7 @@
 //! → [`replica`] or [`coordinator`] or the controller. Protocol decisions are not made here: the
 //! machines of `ottla-partition`, `ottla-groups` and `ottla-metadata` make them.
 
+mod admission;
 mod api;
 mod authorise;
 mod broker;
@@ -24,8 +25,10 @@ mod producer_ids;
 mod registration;
 mod replica;
 mod request_header;
+mod settings;
 mod shared;
 mod topics;
+mod upkeep;
 mod worker;
 
 pub use broker::{Broker, BrokerStart, StartError};

@@ -1,21 +1,14 @@
-//! The finite limits of the network side, and the counters that hold them: connections in
-//! all and per address, bytes of requests in memory. Must not know requests or partitions.
+//! The finite limits of the network side that hold from start to stop, and the budget of request
+//! bytes in memory. Must not know requests or partitions.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Limits on what clients can make the broker hold. Every one is finite.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open connections, all listeners together (`max.connections`).
-    pub connections_max: usize,
-    /// Open connections from one address (`max.connections.per.ip`).
-    pub connections_per_ip_max: usize,
     /// Size of a request frame, in bytes, after a connection's first valid request
     /// (`socket.request.max.bytes`).
     pub request_bytes_max: usize,
@@ -35,82 +28,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 10_000,
-            connections_per_ip_max: 10_000,
             request_bytes_max: 100 * 1024 * 1024,
             first_request_bytes_max: 2 * 1024 * 1024,
             queued_bytes_max: 256 * 1024 * 1024,
             pipelined_requests_max: 64,
             idle: Duration::from_secs(600),
             frame_deadline: Duration::from_secs(60),
-        }
-    }
-}
-
-/// Why a connection was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("max.connections is reached")]
-    Total,
-    #[error("max.connections.per.ip is reached")]
-    PerIp,
-}
-
-/// Counts the open connections of the whole broker.
-#[derive(Debug)]
-pub(crate) struct ConnectionCounts {
-    total_max: usize,
-    per_ip_max: usize,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    per_ip: HashMap<IpAddr, usize, foldhash::fast::FixedState>,
-}
-
-/// An open connection's place in the counts; given back on drop.
-#[derive(Debug)]
-pub(crate) struct ConnectionSlot {
-    counts: Arc<ConnectionCounts>,
-    ip: IpAddr,
-}
-
-impl ConnectionCounts {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        Arc::new(Self {
-            total_max: limits.connections_max,
-            per_ip_max: limits.connections_per_ip_max,
-            open: Mutex::default(),
-        })
-    }
-
-    pub(crate) fn take(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionSlot, Refused> {
-        let mut open = self.open.lock();
-        if open.total >= self.total_max {
-            return Err(Refused::Total);
-        }
-        let count = open.per_ip.entry(ip).or_insert(0);
-        if *count >= self.per_ip_max {
-            return Err(Refused::PerIp);
-        }
-        *count += 1;
-        open.total += 1;
-        drop(open);
-        Ok(ConnectionSlot { counts: Arc::clone(self), ip })
-    }
-}
-
-impl Drop for ConnectionSlot {
-    fn drop(&mut self) {
-        let mut open = self.counts.open.lock();
-        open.total -= 1;
-        if let Some(count) = open.per_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                open.per_ip.remove(&self.ip);
-            }
         }
     }
 }
@@ -149,20 +72,6 @@ impl QueuedBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn connections_are_counted_per_address_and_given_back() {
-        let limits = Limits { connections_max: 3, connections_per_ip_max: 2, ..Limits::default() };
-        let counts = ConnectionCounts::new(&limits);
-        let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
-        let first = counts.take(a).unwrap();
-        let _second = counts.take(a).unwrap();
-        assert_eq!(counts.take(a).unwrap_err(), Refused::PerIp);
-        let _third = counts.take(b).unwrap();
-        assert_eq!(counts.take(b).unwrap_err(), Refused::Total);
-        drop(first);
-        assert!(counts.take(a).is_ok());
-    }
 
     #[tokio::test]
     async fn a_frame_over_the_whole_budget_still_gets_its_turn() {

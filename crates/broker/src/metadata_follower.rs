@@ -9,6 +9,7 @@ use ottla_metadata::ResourceKind;
 use ottla_protocol::{Millis, StrBytes, TopicId};
 use tracing::warn;
 
+use crate::admission::AdmissionLimits;
 use crate::group_config;
 use crate::replica::Changes;
 use crate::shared::Shared;
@@ -17,13 +18,11 @@ use crate::topics::OFFSETS_TOPIC;
 /// Applies images to the partitions and coordinators of this broker.
 pub(crate) struct MetadataFollower {
     shared: Arc<Shared>,
-    /// No image has been followed yet.
-    first: bool,
 }
 
 impl MetadataFollower {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, first: true }
+        Self { shared }
     }
 
     /// Opens the logs that the image has for this broker. Gives the broker epoch of the last
@@ -47,11 +46,16 @@ impl MetadataFollower {
     }
 
     /// Follows the images from now on; returns when the present one has been taken in.
-    pub(crate) fn subscribe(mut self) {
+    pub(crate) fn subscribe(self) {
         let controller = self.shared.controller.clone();
         let (taken_in, wait) = std::sync::mpsc::sync_channel(1);
+        // The controller keeps its followers for ever; the broker is not kept by that.
+        let broker = Arc::downgrade(&self.shared);
+        let mut first = true;
         controller.subscribe(move |published: &Published| {
-            self.on_published(published);
+            if let Some(shared) = broker.upgrade() {
+                Self { shared }.on_published(published, std::mem::take(&mut first));
+            }
             // Only the first time is waited for.
             let _nobody_waits = taken_in.try_send(());
         });
@@ -59,14 +63,14 @@ impl MetadataFollower {
         let _stopped = wait.recv();
     }
 
-    fn on_published(&mut self, published: &Published) {
+    fn on_published(&self, published: &Published, first: bool) {
         let shared = &self.shared;
         if shared.is_stopping() {
             return;
         }
         shared.image.store(Arc::clone(&published.image));
         let (image, now) = (&published.image, shared.now());
-        let changes = if std::mem::take(&mut self.first) {
+        let changes = if first {
             shared.partitions.reconcile(image, now)
         } else {
             shared.partitions.on_metadata(image, &published.delta, now)
@@ -81,6 +85,7 @@ impl MetadataFollower {
         let broker_config = |r: &ottla_metadata::ConfigResource| r.kind == ResourceKind::Broker;
         if published.delta.configs.iter().any(broker_config) {
             self.apply_group_config();
+            shared.admission.set(shared.with_effective(AdmissionLimits::read));
         }
     }
 
@@ -105,6 +110,7 @@ impl MetadataFollower {
         }
     }
 
+    /// As in Kafka, directories wait as long as the default of all topics says.
     fn delete_delay(&self) -> Millis {
         self.shared.with_effective(|effective| Millis(effective.topic("").file_delete_delay_ms))
     }

@@ -16,8 +16,9 @@ use tracing::warn;
 use crate::shared::Shared;
 use crate::topics;
 
-/// How often the broker says that it is alive (`broker.heartbeat.interval.ms`).
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a stopping broker asks whether it may go, and how long it pauses between.
+const LEAVE_TRIES: u32 = 12;
+const LEAVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the controller does not take this broker in.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +114,7 @@ fn beat(shared: &Shared, want_shut_down: bool) -> BrokerHeartbeatRequest {
 /// Says that the broker is alive, for ever.
 pub(crate) async fn heartbeat(shared: Arc<Shared>) {
     loop {
-        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        tokio::time::sleep(shared.settings.heartbeat_interval).await;
         if shared.is_stopping() {
             return;
         }
@@ -124,10 +125,22 @@ pub(crate) async fn heartbeat(shared: Arc<Shared>) {
     }
 }
 
-/// Tells the controller that the broker stops (controlled shutdown).
+/// Tells the controller that the broker stops (controlled shutdown), until it says that the
+/// broker may go: it has then been fenced, and whoever reads the metadata next sees it gone.
 pub(crate) fn leave(shared: &Shared) {
-    let command = Command::BrokerHeartbeat(beat(shared, true));
-    if let Err(refusal) = shared.controller.call(command) {
-        warn!(code = %refusal.code, %refusal, "controlled shutdown refused");
+    for attempt in 0..LEAVE_TRIES {
+        // The first reply moves the leaders, the second one lets go; the rest is patience.
+        if attempt > 1 {
+            std::thread::sleep(LEAVE_PAUSE);
+        }
+        match shared.controller.call(Command::BrokerHeartbeat(beat(shared, true))) {
+            Ok(Reply::BrokerHeartbeat(reply)) if reply.should_shut_down => return,
+            Ok(_) => {}
+            Err(refusal) => {
+                warn!(code = %refusal.code, %refusal, "controlled shutdown refused");
+                return;
+            }
+        }
     }
+    warn!("the controller does not let go: stopping without its word");
 }

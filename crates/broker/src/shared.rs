@@ -11,10 +11,12 @@ use ottla_metadata::Image;
 use ottla_metadata::configs::{BrokerProperties, Effective};
 use ottla_protocol::{Millis, NodeId};
 
+use crate::admission::Admission;
 use crate::coordinator::GroupCoordinator;
 use crate::fetch_sessions::FetchSessions;
 use crate::listener::ListenerConfig;
 use crate::replica::Partitions;
+use crate::settings::Settings;
 
 /// What the broker is started with, besides its limits and where it listens.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) properties: BrokerProperties,
+    pub(crate) settings: Settings,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) image: ArcSwap<Image>,
     pub(crate) controller: ControllerHandle,
     pub(crate) partitions: Arc<Partitions>,

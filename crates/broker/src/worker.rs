@@ -6,17 +6,21 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
-use tracing::debug;
+use tracing::{debug, error};
 
-use crate::connection::{self, ConnectionInfo};
+use crate::connection::{self, ConnectionInfo, Dispatch};
 use crate::dispatch::Dispatcher;
 use crate::limits::{Limits, QueuedBytes};
 use crate::listener::Accepted;
 use crate::mailbox::Mailbox;
 use crate::shared::Shared;
+
+/// How long a task of the broker that has panicked rests.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a worker is started with.
 pub(crate) struct WorkerStart {
@@ -42,7 +46,10 @@ pub(crate) fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
 async fn run(start: WorkerStart) {
     let WorkerStart { index: _, shared, limits, queued, mut accepted, mut stopped, also } = start;
     let mailbox = Mailbox::new();
-    spawn_local(Arc::clone(&mailbox).deliver());
+    {
+        let mailbox = Arc::clone(&mailbox);
+        keep_running("a worker's mailbox", move || Arc::clone(&mailbox).deliver());
+    }
     if let Some(also) = also {
         also();
     }
@@ -62,9 +69,10 @@ async fn run(start: WorkerStart) {
     }
 }
 
-fn open(
+/// Serves a connection as a task of its own: a panic there ends that connection alone.
+fn open<D: Dispatch + 'static>(
     accepted: Accepted,
-    dispatcher: &Rc<Dispatcher>,
+    dispatcher: &Rc<D>,
     limits: &Rc<Limits>,
     queued: &QueuedBytes,
 ) -> io::Result<()> {
@@ -88,4 +96,113 @@ fn open(
         slot,
     ));
     Ok(())
+}
+
+/// Runs a task that the whole broker needs, again after a panic.
+pub(crate) fn keep_running<F: Future<Output = ()> + 'static>(
+    what: &'static str,
+    make: impl Fn() -> F + 'static,
+) {
+    spawn_local(async move {
+        while spawn_local(make()).await.is_err_and(|error| error.is_panic()) {
+            error!("{what} has panicked, and is started again");
+            // Not at full speed, should it panic for ever.
+            tokio::time::sleep(RESTART_PAUSE).await;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use bytes::BytesMut;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::admission::{Admission, AdmissionLimits};
+    use crate::connection::Handled;
+    use ottla_metadata::Image;
+    use ottla_metadata::configs::{BrokerProperties, Effective};
+    use ottla_protocol::NodeId;
+
+    /// Sends frames back; panics at `now`, and in the answer's future at `later`.
+    struct Echo;
+
+    impl Dispatch for Echo {
+        fn dispatch(self: Rc<Self>, _: &Rc<ConnectionInfo>, frame: BytesMut) -> Handled {
+            assert_ne!(&*frame, b"now", "asked for");
+            if &*frame == b"later" {
+                return Handled::Later(Box::pin(async { panic!("asked for") }));
+            }
+            Handled::Ready(vec![frame.freeze()])
+        }
+
+        fn overlaps(&self, _: &[u8]) -> bool {
+            true
+        }
+    }
+
+    fn run_local(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, test);
+    }
+
+    async fn ask(at: SocketAddr, frame: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_u32(u32::try_from(frame.len()).unwrap()).await.unwrap();
+        stream.write_all(frame).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_panic_ends_its_connection_and_nothing_else() {
+        run_local(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let at = listener.local_addr().unwrap();
+            let (image, properties) = (Image::default(), BrokerProperties::default());
+            let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
+            let admission = Admission::new(AdmissionLimits::read(&effective));
+            let (dispatcher, limits) = (Rc::new(Echo), Rc::new(Limits::default()));
+            let queued = QueuedBytes::new(&limits);
+            spawn_local(async move {
+                loop {
+                    let (stream, peer) = listener.accept().await.unwrap();
+                    let stream = stream.into_std().unwrap();
+                    let slot = admission.take(peer.ip()).unwrap();
+                    let accepted = Accepted { stream, peer, listener: "A".into(), slot };
+                    open(accepted, &dispatcher, &limits, &queued).unwrap();
+                }
+            });
+            assert_eq!(ask(at, b"before").await, b"before");
+            assert_eq!(ask(at, b"now").await, b"");
+            assert_eq!(ask(at, b"later").await, b"");
+            assert_eq!(ask(at, b"after").await, b"after");
+        });
+    }
+
+    #[test]
+    fn a_task_of_the_broker_is_started_again() {
+        run_local(async {
+            let (sender, mut receiver) = mpsc::unbounded_channel();
+            let runs = Rc::new(Cell::new(0));
+            keep_running("the test's task", move || {
+                runs.set(runs.get() + 1);
+                let (run, sender) = (runs.get(), sender.clone());
+                async move {
+                    sender.send(run).unwrap();
+                    assert!(run == 3, "asked for");
+                }
+            });
+            let mut seen = Vec::new();
+            while let Some(run) = receiver.recv().await {
+                seen.push(run);
+            }
+            assert_eq!(seen, [1, 2, 3]);
+        });
+    }
 }

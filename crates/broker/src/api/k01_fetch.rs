@@ -23,9 +23,6 @@ use crate::fetch_sessions::{FetchContext, PartitionKey, SessionRequest, Told, To
 use crate::mailbox::Signal;
 use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation};
 
-/// What one answer may carry, whatever the client asks (`fetch.max.bytes`).
-const RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
-
 /// The terms of a fetch that are the same for all its partitions.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
@@ -47,7 +44,9 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     };
     let terms = Terms {
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX),
+        max_bytes: usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(cx.shared.settings.fetch_bytes_max),
         isolation: if request.isolation_level == 1 {
             Isolation::ReadCommitted
         } else {

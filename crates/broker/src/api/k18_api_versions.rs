@@ -3,7 +3,7 @@
 //! 5 cluster and node id that the client expects (KIP-1242).
 
 use bytes::BytesMut;
-use ottla_metadata::feature_table::FEATURES;
+use ottla_metadata::feature_table::{FEATURES, KRAFT_VERSION};
 use ottla_protocol::k18_api_versions::{
     ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -52,6 +52,9 @@ fn respond(cx: &Context, error: ErrorCode) -> ApiVersionsResponse {
     let image = cx.shared.image.load();
     let table = api_versions(Listener::Broker, false, &|api| handler(api).is_some());
     let supported = FEATURES.iter().filter(|f| f.max > 0 && (cx.version >= 4 || f.min > 0));
+    // The quorum's own feature is in its log, not in the image.
+    let kraft_version = cx.shared.controller.quorum().kraft_version;
+    let kraft = (kraft_version > 0).then(|| (StrBytes::from_static(KRAFT_VERSION), kraft_version));
     ApiVersionsResponse {
         error_code: error.into(),
         api_keys: table,
@@ -67,8 +70,10 @@ fn respond(cx: &Context, error: ErrorCode) -> ApiVersionsResponse {
         finalized_features: image
             .features()
             .iter()
+            .map(|(name, level)| (name.clone(), level))
+            .chain(kraft)
             .map(|(name, level)| FinalizedFeatureKey {
-                name: name.clone(),
+                name,
                 max_version_level: level,
                 min_version_level: level,
                 ..Default::default()

@@ -17,9 +17,6 @@ use crate::connection::Handled;
 use crate::dispatch::Context;
 use crate::topics;
 
-/// Partitions of an answer, whatever the client asks (`max.request.partition.size.limit`).
-const PARTITIONS_MAX: usize = 2000;
-
 pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let request = decode!(cx, body, DescribeTopicPartitionsRequest);
     let negative = request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0);
@@ -39,7 +36,7 @@ fn respond(
 ) -> DescribeTopicPartitionsResponse {
     let image = cx.shared.image.load();
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
-    let mut room = limit.clamp(1, PARTITIONS_MAX);
+    let mut room = limit.min(cx.shared.settings.described_partitions_max).max(1);
     let all = request.topics.is_empty();
     let names: BTreeSet<StrBytes> = if all {
         image.topics().map(|topic| topic.name.clone()).collect()

@@ -17,7 +17,8 @@ use tracing::debug;
 
 use self::answers::Answers;
 use self::frame::{FrameError, FrameReader};
-use crate::limits::{ConnectionSlot, Limits, QueuedBytes};
+use crate::admission::ConnectionSlot;
+use crate::limits::{Limits, QueuedBytes};
 
 /// A future that stays on its worker.
 pub(crate) mod futures_local {

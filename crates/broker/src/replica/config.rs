@@ -2,7 +2,7 @@
 
 use ottla_log::LogConfig;
 use ottla_metadata::configs::{self, FlushMode, TopicConfig};
-use ottla_partition::ReplicaConfig;
+use ottla_partition::{ProducerRules, ReplicaConfig};
 use ottla_protocol::Millis;
 use ottla_records::{AppendOrigin, Compression, TargetCompression, TimestampType, ValidationRules};
 
@@ -11,13 +11,14 @@ use ottla_records::{AppendOrigin, Compression, TargetCompression, TimestampType,
 pub(crate) struct PartitionConfig {
     pub(crate) log: LogConfig,
     pub(crate) replica: ReplicaConfig,
+    pub(crate) producers: ProducerRules,
     rules: ValidationRules,
     deletes: bool,
 }
 
 impl PartitionConfig {
     /// `jitter_ms` was drawn for this partition from 0..`segment.jitter.ms`.
-    pub(crate) fn new(topic: &TopicConfig, jitter_ms: Millis) -> Self {
+    pub(crate) fn new(topic: &TopicConfig, producers: ProducerRules, jitter_ms: Millis) -> Self {
         let durable = topic.flush_mode == FlushMode::Durable;
         let unsigned = |n: i32| u32::try_from(n).unwrap_or(0);
         let size = |n: i32| usize::try_from(n).unwrap_or(0);
@@ -40,6 +41,7 @@ impl PartitionConfig {
                 durable,
                 min_insync_replicas: size(topic.min_insync_replicas),
             },
+            producers,
             rules: ValidationRules {
                 origin: AppendOrigin::Client,
                 max_message_bytes: size(topic.max_message_bytes),

@@ -9,7 +9,7 @@ use ottla_log::{
 };
 use ottla_metadata::configs::Effective;
 use ottla_metadata::{Delta, Image, Partition, ResourceKind, Topic};
-use ottla_partition::{Leadership, Replica};
+use ottla_partition::{Leadership, ProducerRules, Replica};
 use ottla_protocol::{Millis, NodeId, TopicId, Uuid};
 use tracing::{error, warn};
 
@@ -176,6 +176,7 @@ impl Partitions {
         let points = found.and_then(|found| found.points.get(volume_index));
         let options = || {
             let mut options = OpenOptions::new(Some(topic.id), config.log.clone(), now);
+            options.producer_rules = config.producers;
             if let Some(points) = points {
                 let known = |offsets: &Offsets| offsets.get(&name).copied();
                 options.clean = points.clean.is_some();
@@ -249,6 +250,10 @@ impl Partitions {
         let config = effective.topic(topic);
         let jitter_max = u64::try_from(config.segment_jitter_ms).unwrap_or(0);
         let jitter = if jitter_max == 0 { 0 } else { self.rng.next_u64() % jitter_max };
-        PartitionConfig::new(&config, Millis(i64::try_from(jitter).unwrap_or(0)))
+        let mut producers = ProducerRules::default();
+        if let Some(expiration) = effective.broker("producer.id.expiration.ms").as_i64() {
+            producers.expiration = Millis(expiration);
+        }
+        PartitionConfig::new(&config, producers, Millis(i64::try_from(jitter).unwrap_or(0)))
     }
 }

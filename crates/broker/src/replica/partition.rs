@@ -311,6 +311,7 @@ impl HostedPartition {
         {
             let mut state = self.state.lock();
             state.log.set_config(config.log.clone());
+            state.log.producers_mut().set_rules(config.producers);
             state.replica.on_config(config.replica, &mut effects);
             state.config = config;
         }

@@ -26,6 +26,14 @@ pub(crate) struct Volume {
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+impl Volume {
+    /// Lets the committer finish and waits for it; `false` when it has panicked.
+    pub(super) fn stop_committer(&self) -> bool {
+        self.committer.stop();
+        self.thread.lock().take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
 /// What the partitions are started with.
 pub(crate) struct PartitionsStart {
     pub(crate) node: NodeId,
@@ -55,14 +63,24 @@ impl Partitions {
     /// Starts the committers; no partition is there yet.
     pub(crate) fn start(start: PartitionsStart) -> std::io::Result<Arc<Self>> {
         let PartitionsStart { node, properties, dirs, rng } = start;
-        let mut volumes = Vec::with_capacity(dirs.len());
+        let mut volumes: Vec<Volume> = Vec::with_capacity(dirs.len());
         for (index, dir) in dirs.into_iter().enumerate() {
             let committer = Arc::new(Committer::new(&dir, SYNC_THREADS));
             let running = Arc::clone(&committer);
-            let thread = std::thread::Builder::new()
+            let spawned = std::thread::Builder::new()
                 .name(format!("ottla-commit-{index}"))
-                .spawn(move || running.run(|_stage| {}))?;
-            volumes.push(Volume { dir, committer, thread: Mutex::new(Some(thread)) });
+                .spawn(move || running.run(|_stage| {}));
+            match spawned {
+                Ok(thread) => {
+                    volumes.push(Volume { dir, committer, thread: Mutex::new(Some(thread)) });
+                }
+                Err(error) => {
+                    volumes.iter().for_each(|volume| {
+                        volume.stop_committer();
+                    });
+                    return Err(error);
+                }
+            }
         }
         Ok(Arc::new(Self {
             node,

@@ -11,35 +11,34 @@ use tracing::warn;
 use super::Partitions;
 
 impl Partitions {
-    /// Writes the checkpoints that a restart begins from: high watermarks, recovery points, log
-    /// starts.
-    pub(crate) fn checkpoint(&self) {
+    /// Writes one of the checkpoints that a restart begins from.
+    pub(crate) fn checkpoint(&self, which: OffsetCheckpoint) {
         for (index, volume) in self.volumes.iter().enumerate() {
             if volume.dir.failure().is_some() {
                 continue;
             }
-            if let Err(error) = self.checkpoint_volume(index) {
-                warn!(path = %volume.dir.path().display(), %error, "checkpoints not written");
+            if let Err(error) = self.checkpoint_volume(index, which) {
+                let file = which.file();
+                warn!(path = %volume.dir.path().display(), file, %error, "checkpoint not written");
             }
         }
     }
 
-    fn checkpoint_volume(&self, index: usize) -> Result<(), LogError> {
-        let mut high_watermarks = Offsets::new();
-        let mut recovery = Offsets::new();
-        let mut starts = Offsets::new();
+    fn checkpoint_volume(&self, index: usize, which: OffsetCheckpoint) -> Result<(), LogError> {
+        let mut offsets = Offsets::new();
         for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
-            let (ends, _) = hosted.ends();
-            high_watermarks.insert(hosted.name.clone(), ends.high_watermark);
-            recovery.insert(hosted.name.clone(), hosted.with_log(PartitionLog::durable_end));
-            if ends.log_start > Offset::ZERO {
-                starts.insert(hosted.name.clone(), ends.log_start);
+            let offset = match which {
+                OffsetCheckpoint::HighWatermark => hosted.ends().0.high_watermark,
+                OffsetCheckpoint::RecoveryPoint => hosted.with_log(PartitionLog::durable_end),
+                OffsetCheckpoint::LogStart => hosted.ends().0.log_start,
+            };
+            if which == OffsetCheckpoint::LogStart && offset == Offset::ZERO {
+                continue;
             }
+            offsets.insert(hosted.name.clone(), offset);
         }
         let Some(volume) = self.volumes.get(index) else { return Ok(()) };
-        volume.dir.write_offsets(OffsetCheckpoint::RecoveryPoint, &recovery)?;
-        volume.dir.write_offsets(OffsetCheckpoint::LogStart, &starts)?;
-        volume.dir.write_offsets(OffsetCheckpoint::HighWatermark, &high_watermarks)
+        volume.dir.write_offsets(which, &offsets)
     }
 
     /// Removes directories that were put aside, after a while (`file.delete.delay.ms`).
@@ -70,27 +69,24 @@ impl Partitions {
         }
     }
 
-    /// Stops cleanly: nothing is appended any more, everything is on disk, and a restart need
-    /// not look at the logs. Gives what went wrong, by log directory.
-    pub(crate) fn stop(&self, broker_epoch: i64) -> BTreeMap<String, LogError> {
+    /// Stops: nothing is appended any more, everything is on disk. With `clean`, the broker's
+    /// epoch, a restart need not look at the logs. Gives what went wrong, by log directory.
+    pub(crate) fn stop(&self, clean: Option<i64>) -> BTreeMap<String, LogError> {
         let mut failures = BTreeMap::new();
         let all = self.all();
         for hosted in &all {
             hosted.retire();
         }
         for (index, volume) in self.volumes.iter().enumerate() {
-            volume.committer.stop();
-            if let Some(thread) = volume.thread.lock().take()
-                && thread.join().is_err()
-            {
+            if !volume.stop_committer() {
                 warn!("the committer's thread has panicked");
                 continue;
             }
             if volume.dir.failure().is_some() {
                 continue;
             }
-            let closed = self.close_volume(index, broker_epoch);
-            if let Err(error) = closed {
+            let Some(broker_epoch) = clean else { continue };
+            if let Err(error) = self.close_volume(index, broker_epoch) {
                 failures.insert(volume.dir.path().display().to_string(), error);
             }
         }
@@ -102,7 +98,13 @@ impl Partitions {
         for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
             hosted.close()?;
         }
-        self.checkpoint_volume(index)?;
+        for which in [
+            OffsetCheckpoint::RecoveryPoint,
+            OffsetCheckpoint::LogStart,
+            OffsetCheckpoint::HighWatermark,
+        ] {
+            self.checkpoint_volume(index, which)?;
+        }
         volume.dir.write_clean_shutdown(broker_epoch)
     }
 }

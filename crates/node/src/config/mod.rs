@@ -300,16 +300,13 @@ impl<'a> Reader<'a> {
             Ok(usize::try_from(self.number(name)?).unwrap_or(fallback))
         };
         let idle_ms = self.number("connections.max.idle.ms")?;
+        // Negative means never in Kafka.
+        let idle = u64::try_from(idle_ms).map_or(Duration::MAX, Duration::from_millis);
         Ok(Limits {
-            connections_max: given("max.connections", standard.connections_max)?,
-            connections_per_ip_max: given(
-                "max.connections.per.ip",
-                standard.connections_per_ip_max,
-            )?,
             request_bytes_max: given("socket.request.max.bytes", standard.request_bytes_max)?,
             queued_bytes_max: given("queued.max.request.bytes", standard.queued_bytes_max)?,
-            // Negative means never in Kafka.
-            idle: u64::try_from(idle_ms).map_or(Duration::MAX, Duration::from_millis),
+            idle,
+            frame_deadline: standard.frame_deadline.min(idle),
             ..standard
         })
     }

@@ -34,7 +34,6 @@ fn without_settings() {
     assert_eq!(config.metadata_log_dir, Path::new("./ottla-data"));
     assert_eq!(config.listeners, [listener("PLAINTEXT", "127.0.0.1", 9092, ListenerRole::Broker)]);
     assert!(!config.static_quorum);
-    assert!(config.limits.connections_max < 1_000_000, "finite by default");
     assert!(config.limits.queued_bytes_max < usize::MAX, "finite by default");
     assert_eq!(config.warnings, [""; 0]);
 }
@@ -150,19 +149,12 @@ fn settings_without_effect_are_one_warning_each() {
 #[test]
 fn limits_follow_kafkas_names() {
     let limits = config(
-        "max.connections=5\nmax.connections.per.ip=4\nsocket.request.max.bytes=1000\n\
-         queued.max.request.bytes=2000\nconnections.max.idle.ms=7",
+        "socket.request.max.bytes=1000\nqueued.max.request.bytes=2000\nconnections.max.idle.ms=7",
     )
     .limits;
     assert_eq!(
-        (
-            limits.connections_max,
-            limits.connections_per_ip_max,
-            limits.request_bytes_max,
-            limits.queued_bytes_max,
-            limits.idle
-        ),
-        (5, 4, 1000, 2000, Duration::from_millis(7))
+        (limits.request_bytes_max, limits.queued_bytes_max, limits.idle),
+        (1000, 2000, Duration::from_millis(7))
     );
     let endless = config("queued.max.request.bytes=-1\nconnections.max.idle.ms=-1").limits;
     assert_eq!(endless.queued_bytes_max, Limits::default().queued_bytes_max);

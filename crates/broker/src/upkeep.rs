@@ -1,0 +1,134 @@
+//! The thread for what comes back every so often: checkpoints, directories to remove, partitions
+//! that idle. Must not know what is in checkpoints or logs.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ottla_log::OffsetCheckpoint;
+
+use crate::settings::Settings;
+use crate::shared::Shared;
+
+/// How often deleted partitions' directories are looked for.
+const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often idle partitions are looked at.
+const TICK_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Checkpoint(OffsetCheckpoint),
+    /// Remove what was put aside, after its time.
+    Remove,
+    /// Forget idle producers, give back idle tails.
+    Tick,
+}
+
+#[derive(Debug)]
+struct Row {
+    task: Task,
+    every: Duration,
+    next: Instant,
+}
+
+/// When what is due.
+#[derive(Debug)]
+struct Timetable {
+    rows: Vec<Row>,
+}
+
+impl Timetable {
+    fn new(settings: &Settings, now: Instant) -> Self {
+        let rows = [
+            (Task::Checkpoint(OffsetCheckpoint::HighWatermark), settings.high_watermark_interval),
+            (Task::Checkpoint(OffsetCheckpoint::RecoveryPoint), settings.recovery_point_interval),
+            (Task::Checkpoint(OffsetCheckpoint::LogStart), settings.log_start_interval),
+            (Task::Remove, REMOVE_INTERVAL),
+            (Task::Tick, TICK_INTERVAL),
+        ];
+        let row = |(task, every)| Row { task, every, next: later(now, every) };
+        Self { rows: rows.into_iter().map(row).collect() }
+    }
+
+    /// How long nothing is due.
+    fn wait(&self, now: Instant) -> Duration {
+        let next = self.rows.iter().map(|row| row.next).min();
+        next.map_or(TICK_INTERVAL, |next| next.saturating_duration_since(now))
+    }
+
+    /// What is due, and from now on due again later.
+    fn take_due(&mut self, now: Instant) -> Vec<Task> {
+        let due = self.rows.iter_mut().filter(|row| row.next <= now);
+        due.map(|row| {
+            row.next = later(now, row.every);
+            row.task
+        })
+        .collect()
+    }
+}
+
+/// Far enough away when the clock cannot say it.
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).or_else(|| now.checked_add(TICK_INTERVAL)).unwrap_or(now)
+}
+
+/// Starts the thread; it ends when it is unparked while the broker stops.
+pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("ottla-upkeep".to_owned()).spawn(move || {
+        let mut timetable = Timetable::new(&shared.settings, Instant::now());
+        loop {
+            std::thread::park_timeout(timetable.wait(Instant::now()));
+            if shared.is_stopping() {
+                return;
+            }
+            for task in timetable.take_due(Instant::now()) {
+                match task {
+                    Task::Checkpoint(which) => shared.partitions.checkpoint(which),
+                    Task::Remove => shared.partitions.remove_due(),
+                    Task::Tick => shared.partitions.tick(shared.now()),
+                }
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_metadata::Image;
+    use ottla_metadata::configs::{BrokerProperties, Effective};
+    use ottla_protocol::NodeId;
+
+    #[test]
+    fn each_task_comes_back_at_its_own_pace() {
+        let image = Image::default();
+        let interval = "log.flush.offset.checkpoint.interval.ms";
+        let properties: BrokerProperties = [(interval, "7000")].into_iter().collect();
+        let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
+        let start = Instant::now();
+        let mut timetable = Timetable::new(&Settings::read(&effective), start);
+        let mut seen = Vec::new();
+        let mut now = start;
+        while now < start + Duration::from_secs(15) {
+            now += timetable.wait(now);
+            for task in timetable.take_due(now) {
+                seen.push(((now - start).as_secs(), task));
+            }
+        }
+        let high_watermark = Task::Checkpoint(OffsetCheckpoint::HighWatermark);
+        let recovery_point = Task::Checkpoint(OffsetCheckpoint::RecoveryPoint);
+        assert_eq!(
+            seen,
+            [
+                (5, high_watermark),
+                (5, Task::Remove),
+                (7, recovery_point),
+                (10, high_watermark),
+                (10, Task::Remove),
+                (14, recovery_point),
+                (15, high_watermark),
+                (15, Task::Remove),
+            ]
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! A whole broker in this process, over a disk in memory, and clients over real sockets.
+
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod life;
