@@ -60,6 +60,9 @@ struct Host {
     subscribers: Vec<Subscriber>,
     /// Batches applied and not yet written.
     unwritten: Vec<Bytes>,
+    /// Their time: one for all that one append writes, so that what a crash leaves of it can be
+    /// told from later appends.
+    append_time: Option<Millis>,
     /// Where the log ends with them.
     end: LogEnd,
     /// Answers that wait for the log to be committed up to an offset.
@@ -134,7 +137,8 @@ impl Host {
         let raft = Raft::new(config, quorum, log.end(), now);
         let (end, committed) = (log.end(), Offset::NONE);
         let image = Arc::new(machine.visible().clone());
-        let shared = Arc::new(Shared::new(image, quorum_info(&raft, &voters, kraft_version, committed)));
+        let shared =
+            Arc::new(Shared::new(image, quorum_info(&raft, &voters, kraft_version, committed)));
         let mut host = Self {
             disk,
             clock,
@@ -151,6 +155,7 @@ impl Host {
             sender,
             subscribers: Vec::new(),
             unwritten: Vec::new(),
+            append_time: None,
             end,
             owed: Vec::new(),
             committed,
@@ -341,9 +346,15 @@ impl Host {
         self.apply(records, batches)
     }
 
-    /// The batches that hold the records, from the log's end on.
-    fn encode(&self, records: &[VersionedRecord]) -> Result<Vec<Bytes>, String> {
+    /// The time of the append that is being gathered.
+    fn append_time(&mut self) -> Millis {
         let now = Millis(self.clock.wall_ms());
+        *self.append_time.get_or_insert(now)
+    }
+
+    /// The batches that hold the records, from the log's end on.
+    fn encode(&mut self, records: &[VersionedRecord]) -> Result<Vec<Bytes>, String> {
+        let now = self.append_time();
         let mut base = self.end.offset;
         let mut batches = Vec::new();
         for chunk in records.chunks(batch::RECORDS_MAX) {
@@ -359,7 +370,7 @@ impl Host {
         records: &[VersionedRecord],
         batches: Vec<Bytes>,
     ) -> Result<(), ControllerError> {
-        let (epoch, timestamp) = (self.raft.epoch(), Millis(self.clock.wall_ms()));
+        let (epoch, timestamp) = (self.raft.epoch(), self.append_time());
         for record in records {
             let position = Position { offset: self.end.offset, epoch, timestamp };
             self.machine.apply(position, &record.record).map_err(|error| {
@@ -377,6 +388,7 @@ impl Host {
             return Ok(());
         }
         let batches = std::mem::take(&mut self.unwritten);
+        self.append_time = None;
         let bytes: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
         self.log.append(&batches, self.end)?;
         self.bytes_after_snapshot = self.bytes_after_snapshot.saturating_add(bytes);
@@ -611,12 +623,7 @@ fn check_voters(voters: &[Voter], me: ReplicaKey) -> Result<(), ControllerError>
     Ok(())
 }
 
-fn quorum_info(
-    raft: &Raft,
-    voters: &[Voter],
-    kraft_version: i16,
-    committed: Offset,
-) -> QuorumInfo {
+fn quorum_info(raft: &Raft, voters: &[Voter], kraft_version: i16, committed: Offset) -> QuorumInfo {
     let progress = |key: ReplicaKey| {
         raft.progress()
             .find(|(known, _)| known.id == key.id && (key.directory_id.is_zero() || *known == key))

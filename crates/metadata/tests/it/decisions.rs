@@ -67,6 +67,7 @@ fn line(record: &VersionedRecord) -> String {
     let some = |name: &str, value: &Option<Vec<i32>>| {
         value.as_ref().map_or_else(String::new, |value| format!(" {name}={value:?}"))
     };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest stands as it is")]
     let text = match &record.record {
         MetadataRecord::Topic(record) => format!("Topic {}", record.name),
         MetadataRecord::Partition(record) => format!(
@@ -120,7 +121,6 @@ fn line(record: &VersionedRecord) -> String {
         MetadataRecord::UnregisterBroker(record) => {
             format!("UnregisterBroker {}", record.broker_id)
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest as it is")]
         other => format!("{other:?}"),
     };
     format!("{text} v{version}")
