@@ -38,6 +38,15 @@ impl PartitionDir {
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
     }
+
+    /// Whether what was found under the partition's path is the partition's.
+    pub(crate) fn check(&self) -> Result<(), LogError> {
+        if self.is_retired() {
+            let reason = "the partition is being deleted".into();
+            return Err(LogError::Offline { path: self.path.clone(), reason });
+        }
+        Ok(())
+    }
 }
 
 /// The largest timestamp of a segment and the last offset of the first batch that has it.
@@ -138,7 +147,11 @@ impl Segment {
     }
 
     fn open(&self, slot: &Arc<FileSlot>, suffix: &str) -> Result<Arc<dyn DiskFile>, LogError> {
-        Ok(slot.get(&self.dir.log_dir.open_files, || self.path(suffix), OpenMode::Write)?)
+        let file = slot.get(&self.dir.log_dir.open_files, || self.path(suffix), OpenMode::Write)?;
+        // Looked at after the file was opened: the path may be that of a new partition of the same
+        // name by then.
+        self.dir.check()?;
+        Ok(file)
     }
 
     /// Closes the files, as far as nobody uses them at the moment.

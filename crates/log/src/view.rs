@@ -238,6 +238,7 @@ impl LogView {
                 Err(e) if e.is_not_found() => continue,
                 Err(e) => return Err(e.into()),
             };
+            self.dir.check()?;
             // The last entry may be in the middle of being written.
             let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
             let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default())

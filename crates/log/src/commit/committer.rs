@@ -191,6 +191,7 @@ fn forgive(
         return Ok(());
     }
     match run(set) {
+        Err(LogError::Offline { .. }) if set.dir.is_retired() => Ok(()),
         Err(error) if error.is_not_found() && set.dir.is_retired() => Ok(()),
         other => other,
     }

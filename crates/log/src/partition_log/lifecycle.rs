@@ -127,6 +127,12 @@ impl PartitionLog {
         self.end("the partition is being deleted");
     }
 
+    /// Whether the committer is at work on this log: then its files are not moved.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.in_flight
+    }
+
     /// Takes no more writes; reads open the files again.
     fn end(&mut self, reason: &str) {
         let path = self.dir.path.clone();
