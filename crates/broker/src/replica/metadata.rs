@@ -76,6 +76,11 @@ impl Partitions {
     /// changed between opening the logs and following is not known.
     pub(crate) fn reconcile(&self, image: &Image, now: Millis) -> Changes {
         let mut changes = Changes::default();
+        for hosted in self.all() {
+            if image.topic_by_id(hosted.topic_id).is_none() {
+                self.let_go(hosted.topic_id, hosted.name.partition, &mut changes);
+            }
+        }
         for topic in image.topics() {
             for (index, partition) in topic.partitions() {
                 self.follow(image, topic, (index, partition), None, now, &mut changes);
@@ -87,19 +92,19 @@ impl Partitions {
     /// Takes in what changed since the last image.
     pub(crate) fn on_metadata(&self, image: &Image, delta: &Delta, now: Millis) -> Changes {
         let mut changes = Changes::default();
+        // What was deleted goes first: a new topic of the same name needs its directories.
         for (id, topic) in &delta.topics {
-            match image.topic_by_id(*id) {
-                Some(current) => {
-                    for index in &topic.partitions {
-                        let Some(partition) = current.partition(*index) else { continue };
-                        self.follow(image, current, (*index, partition), None, now, &mut changes);
-                    }
+            if image.topic_by_id(*id).is_none() {
+                for index in &topic.partitions {
+                    self.let_go(*id, *index, &mut changes);
                 }
-                None => {
-                    for index in &topic.partitions {
-                        self.let_go(*id, *index, &mut changes);
-                    }
-                }
+            }
+        }
+        for (id, topic) in &delta.topics {
+            let Some(current) = image.topic_by_id(*id) else { continue };
+            for index in &topic.partitions {
+                let Some(partition) = current.partition(*index) else { continue };
+                self.follow(image, current, (*index, partition), None, now, &mut changes);
             }
         }
         if !delta.configs.is_empty() {
@@ -222,8 +227,7 @@ impl Partitions {
         if hosted.is_leader() {
             changes.resigned.push(hosted.name.clone());
         }
-        hosted.retire();
-        hosted.give_up_files();
+        hosted.give_up();
         let Some(volume) = self.volumes.get(hosted.dir) else { return };
         let unique = Uuid(self.rng.bytes16());
         match volume.dir.move_aside(&hosted.name, unique, DirState::Delete) {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_log::{
@@ -13,7 +14,8 @@ use ottla_partition::{
     Acks, AppendContext, Ends, EpochEnd, Leadership, Replica, ReplicaEffect, ReplicaError, Role,
 };
 use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
+use tracing::warn;
 
 use super::config::PartitionConfig;
 use super::waits::AckToken;
@@ -21,6 +23,9 @@ use crate::mailbox::Signal;
 
 /// Waits end with the partition; who waits for a client counts the time itself.
 const NO_DEADLINE: Millis = Millis(i64::MAX);
+
+/// The longest that a deletion waits for the committer to be done with the files.
+const COMMIT_WAIT: Duration = Duration::from_secs(60);
 
 /// A partition on this broker.
 pub(crate) struct HostedPartition {
@@ -30,6 +35,8 @@ pub(crate) struct HostedPartition {
     pub(crate) dir: usize,
     committer: Arc<Committer<Self>>,
     state: Mutex<State>,
+    /// Told when the committer is done with what it took.
+    committed: Condvar,
     next_wait: AtomicU64,
 }
 
@@ -103,7 +110,8 @@ impl HostedPartition {
     ) -> Arc<Self> {
         let (log, replica) = parts;
         let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
-        Arc::new(Self { name, topic_id, dir, committer, state, next_wait: AtomicU64::new(0) })
+        let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
+        Arc::new(Self { name, topic_id, dir, committer, state, committed, next_wait })
     }
 
     /// The settings in force.
@@ -152,7 +160,8 @@ impl HostedPartition {
         Ok((appended, log_start))
     }
 
-    /// Calls `then` when everything that is in the log now is committed.
+    /// Calls `then` when everything that is in the log now is committed: at once, or from the
+    /// committer's thread. It must not take a lock that the caller of this holds.
     pub(crate) fn when_committed(
         &self,
         then: impl FnOnce(Result<(), ReplicaError>) + Send + 'static,
@@ -172,6 +181,14 @@ impl HostedPartition {
         let state = self.state.lock();
         state.replica.check_leader(from.current_leader_epoch)?;
         let ends = state.replica.ends();
+        let out_of_range = FetchRefused::Read(ReadError::OutOfRange {
+            offset: from.offset,
+            log_start: ends.log_start,
+            log_end: ends.log_end,
+        });
+        if from.offset < ends.log_start {
+            return Err(out_of_range);
+        }
         if let Some(last) = from.last_fetched_epoch {
             let EpochEnd { epoch, end_offset: end } = state.log.offset_for_leader_epoch(last);
             if epoch < last || end < from.offset {
@@ -184,12 +201,8 @@ impl HostedPartition {
             Isolation::ReadUncommitted => ends.high_watermark,
             Isolation::ReadCommitted => last_stable,
         };
-        if from.offset < ends.log_start || from.offset > ends.log_end {
-            return Err(FetchRefused::Read(ReadError::OutOfRange {
-                offset: from.offset,
-                log_start: ends.log_start,
-                log_end: ends.log_end,
-            }));
+        if from.offset > ends.log_end {
+            return Err(out_of_range);
         }
         let request = ReadRequest {
             from: from.offset,
@@ -231,14 +244,20 @@ impl HostedPartition {
         Ok(state.log.offset_for_leader_epoch(epoch))
     }
 
-    /// Reads without the lock from where `from` is to the log end; for loading a coordinator.
+    /// Reads from `from` to the log end, also what is not written yet; for loading a coordinator.
+    /// Files are read without the lock.
     pub(crate) fn read_own(&self, from: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
-        let (view, up_to) = {
+        let (request, answer) = {
             let state = self.state.lock();
-            (state.log.view(), state.log.log_end())
+            let up_to = state.log.log_end();
+            let request = ReadRequest { from, up_to, max_bytes, at_least_one: true };
+            (request, state.log.read(&request)?)
         };
-        let request = ReadRequest { from, up_to, max_bytes, at_least_one: true };
-        Ok(view.read(&request)?.batches)
+        let fetched = match answer {
+            Answer::Ready(fetched) => fetched,
+            Answer::Lookup(view) => view.read(&request)?,
+        };
+        Ok(fetched.batches)
     }
 
     /// Moves the log start forward (DeleteRecords); −1 means the high watermark. Gives the new
@@ -261,13 +280,14 @@ impl HostedPartition {
             if state.log.advance_log_start(to) {
                 needs_commit = state.log.delete_old_segments();
                 state.replica.on_log_start(state.log.log_start(), &mut effects);
+                state.heed(&effects);
             }
             state.log.log_start()
         };
         if needs_commit {
             self.committer.enqueue(Arc::clone(self));
         }
-        deliver(effects);
+        self.deliver(effects);
         Ok(Some(start))
     }
 
@@ -283,6 +303,7 @@ impl HostedPartition {
             let mut state = self.state.lock();
             let state = &mut *state;
             let new_epoch = state.replica.on_leader(leadership, &mut effects);
+            state.heed(&effects);
             (new_epoch, new_epoch && state.log.assign_epoch(leadership.leader_epoch))
         };
         if needs_commit {
@@ -313,6 +334,7 @@ impl HostedPartition {
             state.log.set_config(config.log.clone());
             state.log.producers_mut().set_rules(config.producers);
             state.replica.on_config(config.replica, &mut effects);
+            state.heed(&effects);
             state.config = config;
         }
         self.deliver(effects);
@@ -335,7 +357,7 @@ impl HostedPartition {
         self.deliver(effects);
     }
 
-    /// The topic is gone, or the broker stops: nobody waits any longer.
+    /// The broker stops: nobody waits any longer.
     pub(crate) fn retire(&self) {
         let mut effects = Vec::new();
         self.state.lock().replica.on_failure(&mut effects);
@@ -343,9 +365,23 @@ impl HostedPartition {
         self.wake_fetches();
     }
 
-    /// The partition's files are about to be moved aside.
-    pub(crate) fn give_up_files(&self) {
-        self.state.lock().log.retire();
+    /// The partition is no longer here: who waits is told so. When this returns, nothing writes
+    /// to the partition's paths any more, and they may become another's.
+    pub(crate) fn give_up(&self) {
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let (epoch, version) = (state.replica.leader_epoch(), state.replica.partition_epoch());
+            state.replica.on_follower(epoch, version, None, &mut effects);
+            state.log.retire();
+        }
+        self.deliver(effects);
+        self.wake_fetches();
+        let mut state = self.state.lock();
+        let busy = |state: &mut State| state.log.is_committing();
+        if self.committed.wait_while_for(&mut state, busy, COMMIT_WAIT).timed_out() {
+            warn!(partition = %self.name, "its last commit does not end");
+        }
     }
 
     /// Closes the log; gives the offset up to which it is clean.
@@ -386,6 +422,15 @@ impl HostedPartition {
 }
 
 impl State {
+    /// Tells the producers' states of a new high watermark.
+    fn heed(&mut self, effects: &[ReplicaEffect<AckToken>]) {
+        for effect in effects {
+            if let ReplicaEffect::HighWatermark(offset) = effect {
+                self.log.producers_mut().on_high_watermark(*offset);
+            }
+        }
+    }
+
     /// Readers of committed transactions read below it.
     fn last_stable(&self) -> Offset {
         let high_watermark = self.replica.high_watermark();
@@ -413,10 +458,16 @@ impl CommitTarget for HostedPartition {
                 }
                 CommitEvent::Failed(_) => state.replica.on_failure(&mut effects),
             }
-            for effect in &effects {
-                if let ReplicaEffect::HighWatermark(offset) = effect {
-                    state.log.producers_mut().on_high_watermark(*offset);
-                }
+            state.heed(&effects);
+        }
+        match event {
+            CommitEvent::Written { .. } => {}
+            CommitEvent::Durable { .. } => {
+                self.committed.notify_all();
+            }
+            CommitEvent::Failed(_) => {
+                self.committed.notify_all();
+                self.wake_fetches();
             }
         }
         self.deliver(effects);

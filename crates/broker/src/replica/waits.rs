@@ -2,7 +2,6 @@
 //! for their commit, fetches for data. Must not know logs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_partition::ReplicaError;
 use parking_lot::Mutex;
@@ -28,40 +27,75 @@ impl AckToken {
 
 /// A Produce request whose partitions are not all acknowledged.
 pub(crate) struct ProduceWait {
-    open: AtomicUsize,
-    outcomes: Mutex<Vec<Option<Result<(), ReplicaError>>>>,
+    slots: Mutex<Slots>,
     signal: Arc<Signal>,
+}
+
+struct Slots {
+    open: usize,
+    outcomes: Vec<Option<Result<(), ReplicaError>>>,
 }
 
 impl ProduceWait {
     /// Waits for `count` partitions.
     pub(crate) fn new(count: usize, mailbox: &Arc<Mailbox>) -> Arc<Self> {
-        Arc::new(Self {
-            open: AtomicUsize::new(count),
-            outcomes: Mutex::new(vec![None; count]),
-            signal: Signal::new(mailbox),
-        })
+        let slots = Slots { open: count, outcomes: vec![None; count] };
+        Arc::new(Self { slots: Mutex::new(slots), signal: Signal::new(mailbox) })
     }
 
-    /// The partition at `index` of the request is answered.
+    /// The partition at `index` of the request is answered. The first answer counts; one that
+    /// comes when nobody waits any more does not.
     pub(crate) fn complete(&self, index: usize, outcome: Result<(), ReplicaError>) {
-        if let Some(open) = self.outcomes.lock().get_mut(index) {
-            *open = Some(outcome);
-        }
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let done = {
+            let mut slots = self.slots.lock();
+            match slots.outcomes.get_mut(index) {
+                Some(open @ None) => *open = Some(outcome),
+                Some(Some(_)) | None => return,
+            }
+            slots.open -= 1;
+            slots.open == 0
+        };
+        if done {
             self.signal.raise();
         }
     }
 
     /// Waits until every partition is answered.
     pub(crate) async fn done(&self) {
-        while self.open.load(Ordering::Acquire) > 0 {
+        while self.slots.lock().open > 0 {
             self.signal.wait().await;
         }
     }
 
-    /// The partitions' outcomes so far; `None` where none has come.
+    /// The partitions' outcomes so far; `None` where none has come. Later ones are not heard.
     pub(crate) fn outcomes(&self) -> Vec<Option<Result<(), ReplicaError>>> {
-        std::mem::take(&mut *self.outcomes.lock())
+        std::mem::take(&mut self.slots.lock().outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_counts_once_and_late_answers_do_not() {
+        let mailbox = Mailbox::new();
+        let wait = ProduceWait::new(2, &mailbox);
+        wait.complete(0, Err(ReplicaError::KafkaStorageError));
+        wait.complete(0, Ok(()));
+        wait.complete(9, Ok(()));
+        assert_eq!(wait.slots.lock().open, 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        wait.complete(1, Ok(()));
+        runtime.block_on(wait.done());
+        assert_eq!(wait.outcomes(), [Some(Err(ReplicaError::KafkaStorageError)), Some(Ok(()))]);
+        wait.complete(1, Ok(()));
+        assert_eq!(wait.outcomes(), []);
+    }
+
+    #[test]
+    fn a_request_without_partitions_waits_for_nothing() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(ProduceWait::new(0, &Mailbox::new()).done());
     }
 }
