@@ -1,228 +1,173 @@
-//! The shards of this broker and the way to them: a command goes to its shard, the shard's
-//! records to its partition, and its replies out when those are committed. Must not know groups.
+//! One shard over its partition: its phases, the records that it appends, and the replies that
+//! wait for their commit. Must not know groups, nor how it is found.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
-use ottla_env::Clock;
-use ottla_groups::{Command, Config, Now, Outcome, Record, Reply, Shard, Token, append_error};
+use ottla_groups::{Now, Outcome, Record, Reply, Shard, Token, append_error};
 use ottla_partition::AppendContext;
 use ottla_protocol::{ErrorCode, Millis, StrBytes, TopicId};
 use ottla_records::{BatchBuilder, BatchOptions, BuildError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tracing::error;
 
-use super::loader;
 use crate::errors;
 use crate::replica::{HostedPartition, Refused};
 
-/// All shards of this broker, by partition of the offsets topic.
-pub(crate) struct GroupCoordinator {
-    shards: RwLock<BTreeMap<i32, Arc<ShardHost>>>,
-    config: RwLock<Config>,
-    clock: Arc<dyn Clock>,
-    next_token: AtomicU64,
-    /// Told when a deadline may have come nearer.
-    pub(super) deadline_changed: Notify,
-}
+/// How long after a failure the shard is loaded again, at first and at most.
+const RELOAD_FIRST_MS: i64 = 100;
+const RELOAD_MAX_MS: i64 = 60_000;
 
 /// One shard, over its partition.
-pub(crate) struct ShardHost {
+pub(super) struct ShardHost {
     pub(super) partition: Arc<HostedPartition>,
     pub(super) state: Mutex<ShardState>,
+    /// A commit failed. Set by the committer, which must not wait for the state's lock.
+    broken: AtomicBool,
+    /// Told when there is something to do for the timer.
+    wake: Arc<Notify>,
 }
 
 pub(super) struct ShardState {
-    phase: Phase,
+    pub(super) phase: Phase,
     waiting: HashMap<Token, Waiting, foldhash::fast::FixedState>,
+    /// Topics that were deleted while the shard could not be told.
+    deleted: Vec<(StrBytes, TopicId)>,
+    /// Failures in a row.
+    failures: u32,
+    serving_since: Millis,
+    /// An event is being handled; still set at the next one, it ended in a panic.
+    busy: bool,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Loading,
     Serving(Box<Shard>),
     /// An append failed, or the leadership is lost: until it is loaded again nobody is served.
-    Unloaded(ErrorCode),
+    Unloaded {
+        error: ErrorCode,
+        /// When to load it again, on the monotonic clock.
+        retry_at: Option<Millis>,
+    },
 }
 
 type Waiting = oneshot::Sender<Reply>;
 
-impl GroupCoordinator {
-    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self {
-            shards: RwLock::default(),
-            config: RwLock::new(config),
-            clock,
-            next_token: AtomicU64::new(0),
-            deadline_changed: Notify::new(),
-        })
+impl ShardHost {
+    /// A shard that is about to be loaded.
+    pub(super) fn new(partition: Arc<HostedPartition>, wake: Arc<Notify>) -> Arc<Self> {
+        let state = ShardState {
+            phase: Phase::Loading,
+            waiting: HashMap::default(),
+            deleted: Vec::new(),
+            failures: 0,
+            serving_since: Millis(0),
+            busy: false,
+        };
+        Arc::new(Self { partition, state: Mutex::new(state), broken: AtomicBool::new(false), wake })
     }
 
-    /// From now on other settings hold.
-    pub(crate) fn set_config(&self, config: Config) {
-        for host in self.hosts() {
-            if let Phase::Serving(shard) = &mut host.state.lock().phase {
-                shard.set_config(config.clone());
-            }
-        }
-        *self.config.write() = config;
-    }
-
-    /// This broker leads a partition of the offsets topic: its shard is loaded.
-    pub(crate) fn on_leader(self: &Arc<Self>, partition: Arc<HostedPartition>) {
-        let index = partition.name.partition;
-        let state = ShardState { phase: Phase::Loading, waiting: HashMap::default() };
-        let host = Arc::new(ShardHost { partition, state: Mutex::new(state) });
-        if let Some(old) = self.shards.write().insert(index, Arc::clone(&host)) {
-            old.unload(ErrorCode::NotCoordinator);
-        }
-        self.load(&host);
-    }
-
-    /// This broker leads a partition no longer.
-    pub(crate) fn on_resign(&self, index: i32) {
-        if let Some(old) = self.shards.write().remove(&index) {
-            old.unload(ErrorCode::NotCoordinator);
-        }
-    }
-
-    /// Replays the shard's partition; at once when it is empty, else on a thread of its own.
-    fn load(self: &Arc<Self>, host: &Arc<ShardHost>) {
-        let (ends, _) = host.partition.ends();
-        let config = self.config.read().clone();
-        if ends.log_start == ends.log_end {
-            return self.finish_load(host, Ok(Shard::new(config)));
-        }
-        let (this, host) = (Arc::clone(self), Arc::clone(host));
-        let thread = std::thread::Builder::new().name("ottla-group-load".to_owned());
-        let spawned = thread.spawn(move || {
-            let loaded = loader::load(&host.partition, Shard::new(config));
-            this.finish_load(&host, loaded);
-        });
-        if let Err(error) = spawned {
-            error!(%error, "no thread to load a group coordinator");
-        }
-    }
-
-    fn finish_load(&self, host: &Arc<ShardHost>, loaded: Result<Shard, loader::LoadFailure>) {
-        let mut state = host.state.lock();
+    /// The shard has been replayed, or could not be.
+    pub(super) fn finish_load(self: &Arc<Self>, loaded: Option<Shard>, now: Now) {
+        let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Loading) {
             return;
         }
         match loaded {
-            Ok(mut shard) => {
-                let outcome = shard.loaded(self.now());
+            Some(shard) => {
                 state.phase = Phase::Serving(Box::new(shard));
-                host.settle(&mut state, outcome, self.now().wall);
-            }
-            Err(failure) => {
-                error!(partition = %host.partition.name, %failure, "the groups cannot be loaded");
-                state.phase = Phase::Unloaded(ErrorCode::NotCoordinator);
-            }
-        }
-        drop(state);
-        self.deadline_changed.notify_one();
-    }
-
-    /// Sends a command to the shard of partition `index` of the offsets topic.
-    pub(crate) async fn submit(self: &Arc<Self>, index: i32, command: Command) -> Reply {
-        let host = self.shards.read().get(&index).map(Arc::clone);
-        let Some(host) = host else { return command.refuse(ErrorCode::NotCoordinator) };
-        let (sender, receiver) = oneshot::channel();
-        let refusal = {
-            let mut state = host.state.lock();
-            match &mut state.phase {
-                Phase::Loading => Some(ErrorCode::CoordinatorLoadInProgress),
-                Phase::Unloaded(error) => Some(*error),
-                Phase::Serving(shard) => {
-                    let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
-                    let before = shard.next_deadline();
-                    let outcome = shard.handle(self.now(), token, command.clone());
-                    let after = shard.next_deadline();
-                    state.waiting.insert(token, sender);
-                    host.settle(&mut state, outcome, self.now().wall);
-                    if after != before {
-                        self.deadline_changed.notify_one();
-                    }
-                    None
+                state.serving_since = now.mono;
+                self.handle(&mut state, now, |shard| shard.loaded(now));
+                let deleted = std::mem::take(&mut state.deleted);
+                if !deleted.is_empty() {
+                    self.handle(&mut state, now, |shard| shard.topics_deleted(&deleted));
                 }
             }
-        };
-        if let Some(error) = refusal {
-            return command.refuse(error);
+            None => state.fail(now),
         }
-        match receiver.await {
-            Ok(reply) => reply,
-            Err(_) => command.refuse(ErrorCode::NotCoordinator),
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Lets an event happen to the shard, when it serves, and does what it asks.
+    pub(super) fn handle(
+        self: &Arc<Self>,
+        state: &mut ShardState,
+        now: Now,
+        event: impl FnOnce(&mut Shard) -> Outcome,
+    ) {
+        self.look(state, now);
+        let Phase::Serving(shard) = &mut state.phase else { return };
+        state.busy = true;
+        let before = shard.next_deadline();
+        let outcome = event(shard);
+        let sooner = shard.next_deadline() != before;
+        self.settle(state, outcome, now);
+        state.busy = false;
+        if sooner {
+            self.wake.notify_one();
         }
     }
 
-    /// The shards that are served here, by partition of the offsets topic.
-    pub(crate) fn indexes(&self) -> Vec<i32> {
-        self.shards.read().keys().copied().collect()
+    /// As [`ShardHost::handle`], for a command whose reply goes to `waiting`. The error when the
+    /// shard does not serve.
+    pub(super) fn command(
+        self: &Arc<Self>,
+        now: Now,
+        token: Token,
+        waiting: Waiting,
+        event: impl FnOnce(&mut Shard) -> Outcome,
+    ) -> Result<(), ErrorCode> {
+        let mut state = self.state.lock();
+        self.look(&mut state, now);
+        match &state.phase {
+            Phase::Loading => return Err(ErrorCode::CoordinatorLoadInProgress),
+            Phase::Unloaded { error, .. } => return Err(*error),
+            Phase::Serving(_) => {}
+        }
+        state.waiting.insert(token, waiting);
+        self.handle(&mut state, now, event);
+        Ok(())
     }
 
-    /// Topics are gone: so are their offsets.
-    pub(crate) fn topics_deleted(&self, topics: &[(StrBytes, TopicId)]) {
-        let now = self.now();
-        for host in self.hosts() {
-            let mut state = host.state.lock();
-            if let Phase::Serving(shard) = &mut state.phase {
-                let outcome = shard.topics_deleted(topics);
-                host.settle(&mut state, outcome, now.wall);
-            }
+    /// Topics are gone.
+    pub(super) fn topics_deleted(self: &Arc<Self>, topics: &[(StrBytes, TopicId)], now: Now) {
+        let mut state = self.state.lock();
+        self.handle(&mut state, now, |shard| shard.topics_deleted(topics));
+        if !matches!(state.phase, Phase::Serving(_)) {
+            state.deleted.extend_from_slice(topics);
         }
     }
 
-    /// Lets every shard do what is due; gives the next deadline, on the monotonic clock.
-    pub(super) fn tick(&self) -> Option<Millis> {
-        let now = self.now();
-        let mut next: Option<Millis> = None;
-        for host in self.hosts() {
-            let mut state = host.state.lock();
-            let Phase::Serving(shard) = &mut state.phase else { continue };
-            if shard.next_deadline().is_some_and(|at| at <= now.mono) {
-                let outcome = shard.tick(now);
-                host.settle(&mut state, outcome, now.wall);
-            }
-            if let Phase::Serving(shard) = &state.phase {
-                let deadline = shard.next_deadline();
-                next = match (next, deadline) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-            }
+    /// This broker coordinates the shard no longer.
+    pub(super) fn resign(&self) {
+        self.state.lock().unload(None);
+    }
+
+    /// Ends a shard whose records did not get into the log, or that is in the middle of something:
+    /// it is not what its log says.
+    pub(super) fn look(&self, state: &mut ShardState, now: Now) {
+        if self.broken.swap(false, Ordering::AcqRel) || state.busy {
+            state.fail(now);
         }
-        next
     }
 
-    fn hosts(&self) -> Vec<Arc<ShardHost>> {
-        self.shards.read().values().map(Arc::clone).collect()
-    }
-
-    pub(super) fn now(&self) -> Now {
-        let mono = i64::try_from(self.clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX);
-        Now { wall: Millis(self.clock.wall_ms()), mono: Millis(mono) }
-    }
-}
-
-impl ShardHost {
     /// Does what an outcome asks: appends, applies, and holds the replies until the log is
     /// committed as far as it reaches now.
-    fn settle(self: &Arc<Self>, state: &mut ShardState, outcome: Outcome, now: Millis) {
+    fn settle(self: &Arc<Self>, state: &mut ShardState, outcome: Outcome, now: Now) {
         let Outcome { records, replies } = outcome;
         if !records.is_empty()
-            && let Err(error) = self.append_all(state, &records, now)
+            && let Err(error) = self.append_all(state, &records, now.wall)
         {
             error!(partition = %self.partition.name, %error, "a group's records were not written");
-            let replies = replies
-                .into_iter()
-                .map(|(token, reply)| (token, reply.into_refusal(append_error(error))));
-            state.answer(replies.collect());
-            state.unload(ErrorCode::NotCoordinator);
+            for (token, reply) in replies {
+                tell(state.waiting.remove(&token), reply.into_refusal(append_error(error)));
+            }
+            state.fail(now);
+            self.wake.notify_one();
             return;
         }
         if replies.is_empty() {
@@ -244,9 +189,9 @@ impl ShardHost {
             }
             if failed.is_some()
                 && let Some(host) = host.upgrade()
-                && let Some(mut state) = host.state.try_lock()
             {
-                state.unload(ErrorCode::NotCoordinator);
+                host.broken.store(true, Ordering::Release);
+                host.wake.notify_one();
             }
         });
     }
@@ -259,17 +204,17 @@ impl ShardHost {
         now: Millis,
     ) -> Result<(), ErrorCode> {
         let max = self.partition.config().max_message_bytes();
-        Record::batches(records, max).try_for_each(|batch| self.append(state, batch, now))
+        Record::batches(records, max).try_for_each(|batch| self.append(state, batch, max, now))
     }
 
     fn append(
         &self,
         state: &mut ShardState,
         records: &[Record],
+        max: usize,
         now: Millis,
     ) -> Result<(), ErrorCode> {
         let batch = build(records, now).map_err(|_| ErrorCode::UnknownServerError)?;
-        let max = self.partition.config().max_message_bytes();
         if batch.len() > max {
             return Err(ErrorCode::RecordListTooLarge);
         }
@@ -288,25 +233,34 @@ impl ShardHost {
         }
         Ok(())
     }
-
-    fn unload(&self, error: ErrorCode) {
-        self.state.lock().unload(error);
-    }
 }
 
 impl ShardState {
-    fn answer(&mut self, replies: Vec<(Token, Reply)>) {
-        for (token, reply) in replies {
-            tell(self.waiting.remove(&token), reply);
+    /// The shard cannot go on; it is loaded again after a while, which grows with each failure.
+    fn fail(&mut self, now: Now) {
+        let served = now.mono.get().saturating_sub(self.serving_since.get());
+        if matches!(self.phase, Phase::Serving(_)) && served > RELOAD_MAX_MS {
+            self.failures = 0;
         }
+        let wait = RELOAD_FIRST_MS << self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        self.unload(Some(Millis(now.mono.get().saturating_add(wait.min(RELOAD_MAX_MS)))));
     }
 
-    fn unload(&mut self, error: ErrorCode) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Unloaded(error));
-        if let Phase::Serving(mut shard) = phase {
-            let replies = shard.unload();
-            self.answer(replies);
+    fn unload(&mut self, retry_at: Option<Millis>) {
+        let unloaded = Phase::Unloaded { error: ErrorCode::NotCoordinator, retry_at };
+        let phase = std::mem::replace(&mut self.phase, unloaded);
+        // After a panic the shard is not asked anything any more.
+        if let Phase::Serving(mut shard) = phase
+            && !std::mem::take(&mut self.busy)
+        {
+            for (token, reply) in shard.unload() {
+                tell(self.waiting.remove(&token), reply);
+            }
         }
+        self.busy = false;
+        // Whoever still waits sees that nobody will answer.
+        self.waiting.clear();
     }
 }
 

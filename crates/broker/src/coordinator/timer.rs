@@ -9,7 +9,7 @@ use super::GroupCoordinator;
 pub(crate) async fn run(coordinator: Arc<GroupCoordinator>) {
     loop {
         let next = coordinator.tick();
-        let changed = coordinator.deadline_changed.notified();
+        let changed = coordinator.wake.notified();
         let Some(next) = next else {
             changed.await;
             continue;
