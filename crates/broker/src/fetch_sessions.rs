@@ -122,7 +122,9 @@ impl FetchSessions {
             }
             let kind =
                 if epoch == FINAL_EPOCH { Kind::Sessionless } else { Kind::Full { uses_ids } };
-            return Ok(FetchContext { partitions: wanted, kind });
+            // Of a partition that is listed twice the last counts, as in Kafka.
+            let distinct: IndexMap<_, _, foldhash::fast::FixedState> = wanted.into_iter().collect();
+            return Ok(FetchContext { partitions: distinct.into_iter().collect(), kind });
         }
         let found = self.cache.lock().sessions.get(&id).map(Arc::clone);
         let shared = found.ok_or(ErrorCode::FetchSessionIdNotFound)?;
@@ -144,6 +146,8 @@ impl FetchSessions {
             session.members.shift_remove(&key);
         }
         if session.members.is_empty() {
+            // The cache is locked before its sessions, never after.
+            drop(session);
             self.cache.lock().sessions.remove(&id);
             return Ok(FetchContext { partitions: Vec::new(), kind: Kind::Sessionless });
         }
@@ -352,6 +356,40 @@ mod tests {
         assert_ne!(second, NO_SESSION);
         let gone = sessions.begin(request(first, 1), vec![], vec![], Millis(1002));
         assert_eq!(gone.unwrap_err(), ErrorCode::FetchSessionIdNotFound);
+    }
+
+    #[test]
+    fn of_a_partition_listed_twice_the_last_counts() {
+        let sessions = FetchSessions::new(10, Millis(1000));
+        let twice = vec![(key("a"), wanted(1)), (key("b"), wanted(2)), (key("a"), wanted(3))];
+        for epoch in [INITIAL_EPOCH, FINAL_EPOCH] {
+            let begun = sessions.begin(request(0, epoch), twice.clone(), vec![], Millis(0));
+            let expected = vec![(key("a"), wanted(3)), (key("b"), wanted(2))];
+            assert_eq!(begun.unwrap().partitions, expected);
+        }
+    }
+
+    #[test]
+    fn a_session_that_ends_while_another_begins_blocks_neither() {
+        let sessions = FetchSessions::new(1, Millis(-1));
+        let create = || {
+            let wanted = vec![(key("a"), wanted(0))];
+            let full = sessions.begin(request(0, 0), wanted, vec![], Millis(0)).unwrap();
+            sessions.end(&full, std::iter::empty(), Millis(0))
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let id = create();
+                        // Pushed out already, or emptied now: either way it is gone.
+                        let _gone =
+                            sessions.begin(request(id, 1), vec![], vec![key("a")], Millis(0));
+                    }
+                });
+            }
+        });
+        assert!(sessions.cache.lock().sessions.len() <= 1);
     }
 
     #[test]

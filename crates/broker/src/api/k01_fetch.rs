@@ -8,20 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::Answer;
+use ottla_log::{Answer, Fetched};
 use ottla_protocol::k01_fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, PartitionData,
 };
 use ottla_protocol::{ErrorCode, LeaderEpoch, Millis, Offset, Records};
+use ottla_records::Batches;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
 use crate::errors;
 use crate::fetch_sessions::{FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted};
+use crate::hosted::believed_epoch;
 use crate::mailbox::Signal;
 use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation};
+
+/// What one answer may carry from files. Batches of the tail are in memory anyway; these are
+/// read for this answer alone.
+const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A read of the tail gives no more batches, whatever the client's limits: it has all it can get.
+const PIECES_MAX: usize = 1000;
 
 /// The terms of a fetch that are the same for all its partitions.
 #[derive(Clone, Copy, Debug)]
@@ -42,26 +51,32 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         Ok(context) => context,
         Err(error) => return ready!(cx, refused(error)),
     };
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+    let max_bytes = max_bytes.min(cx.shared.settings.fetch_bytes_max);
     let terms = Terms {
-        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: usize::try_from(request.max_bytes)
-            .unwrap_or(0)
-            .min(cx.shared.settings.fetch_bytes_max),
+        // More than fits is not waited for, as in Kafka.
+        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+        max_bytes,
         isolation: if request.isolation_level == 1 {
             Isolation::ReadCommitted
         } else {
             Isolation::ReadUncommitted
         },
     };
-    let found = read_all(&cx, &context, terms);
-    if found.is_enough(terms) || request.max_wait_ms <= 0 || context.partitions.is_empty() {
-        return ready!(cx, respond(&cx, &context, found));
+    let mut pass = Pass::default();
+    let cold = pass.go_on(&cx, &context, terms);
+    let at_once = request.max_wait_ms <= 0 || context.partitions.is_empty();
+    if cold.is_none() && (at_once || pass.found.is_enough(terms)) {
+        return ready!(cx, respond(&cx, &context, pass.found));
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + wait;
     let waiting = cx.clone();
     later!(cx, Later, async move {
-        let found = wait_for_data(&waiting, &context, terms, deadline).await;
+        let mut found = finish(&waiting, &context, terms, pass, cold).await;
+        if !at_once && !found.is_enough(terms) {
+            found = wait_for_data(&waiting, &context, terms, deadline).await;
+        }
         respond(&waiting, &context, found)
     })
 }
@@ -107,7 +122,8 @@ fn begin(cx: &Context, request: &FetchRequest, now: Millis) -> Result<FetchConte
 struct Found {
     partitions: Vec<(PartitionKey, PartitionData)>,
     bytes: usize,
-    /// An error or a divergence: the client has to hear of it now.
+    /// An error, a divergence, or data that the client need not wait for more of: it is answered
+    /// now.
     urgent: bool,
 }
 
@@ -117,22 +133,91 @@ impl Found {
     }
 }
 
-fn read_all(cx: &Context, context: &FetchContext, terms: Terms) -> Found {
-    let mut found = Found::default();
-    found.partitions.reserve(context.partitions.len());
-    for (key, wanted) in &context.partitions {
-        let room = terms.max_bytes.saturating_sub(found.bytes);
-        let (data, urgent) = match resolve(cx, key) {
-            Ok(partition) => read_one(&partition, wanted, terms, room, found.bytes == 0)
-                .unwrap_or_else(|refused| refuse_read(cx, key, &refused)),
-            Err(error) => (failed(cx, key, error), true),
-        };
-        found.bytes += data.records.as_ref().map_or(0, Records::len);
-        found.urgent |= urgent;
-        let data = PartitionData { partition_index: key.1, ..data };
-        found.partitions.push((key.clone(), data));
+/// A pass over the partitions of a fetch, in their order. It stops where files have to be read,
+/// and goes on when they are.
+#[derive(Default)]
+struct Pass {
+    found: Found,
+    next: usize,
+    /// Bytes that came from files.
+    cold_bytes: usize,
+}
+
+impl Pass {
+    /// Goes on to the end, or to a partition that [`complete`] has to read from files.
+    fn go_on(&mut self, cx: &Context, context: &FetchContext, terms: Terms) -> Option<FetchRead> {
+        while let Some((key, wanted)) = context.partitions.get(self.next) {
+            let room = terms.max_bytes.saturating_sub(self.found.bytes);
+            let read = resolve(cx, key).map(|partition| {
+                partition.fetch(&fetch_from(wanted, terms, room, self.found.bytes == 0))
+            });
+            match read {
+                Ok(Ok(mut read)) if needs_files(&read) => {
+                    let room = COLD_BYTES_MAX.saturating_sub(self.cold_bytes);
+                    read.request.max_bytes = read.request.max_bytes.min(room);
+                    return Some(read);
+                }
+                Ok(read) => self.take(cx, context, read.and_then(complete)),
+                Err(error) => self.push(key, failed(cx, key, error), true),
+            }
+        }
+        None
     }
-    found
+
+    /// What the partition gave at which the pass stands.
+    fn take(
+        &mut self,
+        cx: &Context,
+        context: &FetchContext,
+        read: Result<PartitionData, FetchRefused>,
+    ) {
+        let Some((key, _)) = context.partitions.get(self.next) else { return };
+        let (data, urgent) = match read {
+            Ok(data) => {
+                let pieces = data.records.as_ref().map_or(0, |records| records.pieces().count());
+                (data, pieces >= PIECES_MAX)
+            }
+            Err(refused) => refuse_read(cx, key, &refused),
+        };
+        self.push(key, data, urgent);
+    }
+
+    fn push(&mut self, key: &PartitionKey, data: PartitionData, urgent: bool) {
+        let data = PartitionData { partition_index: key.1, ..data };
+        self.found.bytes += data.records.as_ref().map_or(0, Records::len);
+        self.found.urgent |= urgent;
+        self.found.partitions.push((key.clone(), data));
+        self.next += 1;
+    }
+}
+
+/// Finishes a pass. Files are read on other threads: the worker serves others meanwhile.
+async fn finish(
+    cx: &Context,
+    context: &FetchContext,
+    terms: Terms,
+    mut pass: Pass,
+    mut cold: Option<FetchRead>,
+) -> Found {
+    while let Some(read) = cold {
+        let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
+        match tokio::task::spawn_blocking(move || complete(read)).await {
+            Ok(read) => pass.take(cx, context, read),
+            Err(panicked) => {
+                tracing::error!(%panicked, "a read of a log has failed");
+                if let Some((key, _)) = context.partitions.get(pass.next) {
+                    pass.push(key, failed(cx, key, ErrorCode::UnknownServerError), true);
+                }
+            }
+        }
+        if from_files && pass.found.bytes > before {
+            pass.cold_bytes += pass.found.bytes - before;
+            // A reader that lags behind is not kept waiting for more, as in Kafka.
+            pass.found.urgent = true;
+        }
+        cold = pass.go_on(cx, context, terms);
+    }
+    pass.found
 }
 
 fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
@@ -155,61 +240,77 @@ fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPart
     }
 }
 
-fn read_one(
-    partition: &HostedPartition,
-    wanted: &Wanted,
-    terms: Terms,
-    room: usize,
-    first: bool,
-) -> Result<(PartitionData, bool), FetchRefused> {
-    let known = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
-    let from = FetchFrom {
+fn fetch_from(wanted: &Wanted, terms: Terms, room: usize, first: bool) -> FetchFrom {
+    FetchFrom {
         offset: Offset(wanted.fetch_offset),
-        current_leader_epoch: known(wanted.current_leader_epoch),
-        last_fetched_epoch: known(wanted.last_fetched_epoch),
+        current_leader_epoch: believed_epoch(wanted.current_leader_epoch),
+        last_fetched_epoch: believed_epoch(wanted.last_fetched_epoch),
         max_bytes: usize::try_from(wanted.max_bytes).unwrap_or(0).min(room),
         // The first batch of an answer is sent whole, whatever its size: consumers make progress.
         at_least_one: first,
         isolation: terms.isolation,
-    };
-    let FetchRead { ends, last_stable, request, batches, view } = partition.fetch(&from)?;
+    }
+}
+
+/// Whether [`complete`] reads files.
+fn needs_files(read: &FetchRead) -> bool {
+    match &read.batches {
+        Answer::Lookup(_) => true,
+        Answer::Ready(fetched) => {
+            read.view.is_some() && fetched.batches.iter().any(|bytes| has_transactions(bytes))
+        }
+    }
+}
+
+/// Whether a reader of these batches has to know about aborted transactions.
+fn has_transactions(batches: &[u8]) -> bool {
+    Batches::new(batches)
+        .any(|batch| batch.map_or(true, |batch| batch.header().attributes.is_transactional()))
+}
+
+/// What a partition gives. Reads files, where the batches are not in memory or transactions may
+/// have been aborted.
+fn complete(read: FetchRead) -> Result<PartitionData, FetchRefused> {
+    let FetchRead { ends, last_stable, request, batches, view } = read;
     let fetched = match batches {
         Answer::Ready(fetched) => fetched,
+        // Nothing fits into the answer.
+        Answer::Lookup(_) if request.max_bytes == 0 && !request.at_least_one => {
+            Fetched { batches: Vec::new(), bytes: 0, next_offset: request.from }
+        }
         Answer::Lookup(lookup) => lookup.read(&request)?,
     };
     let aborted = match &view {
-        Some(view) if !fetched.batches.is_empty() => {
+        Some(view) if fetched.batches.iter().any(|bytes| has_transactions(bytes)) => {
             let up_to = fetched.next_offset.min(last_stable);
-            let found = view.aborted_transactions(from.offset, up_to);
+            let found = view.aborted_transactions(request.from, up_to);
             let found = found.map_err(|e| FetchRefused::Read(e.into()))?;
-            Some(
-                found
-                    .iter()
-                    .map(|t| AbortedTransaction {
-                        producer_id: t.producer_id.get(),
-                        first_offset: t.first_offset.get(),
-                        ..Default::default()
-                    })
-                    .collect(),
-            )
+            let aborted = |t: &ottla_log::AbortedTransaction| AbortedTransaction {
+                producer_id: t.producer_id.get(),
+                first_offset: t.first_offset.get(),
+                ..Default::default()
+            };
+            Some(found.iter().map(aborted).collect())
         }
         Some(_) => Some(Vec::new()),
         None => None,
     };
-    let records: Records = fetched.batches.into_iter().collect::<Records>();
-    let data = PartitionData {
+    Ok(PartitionData {
         high_watermark: ends.high_watermark.get(),
         last_stable_offset: last_stable.get(),
         log_start_offset: ends.log_start.get(),
         aborted_transactions: aborted,
-        records: Some(records),
+        records: Some(fetched.batches.into_iter().collect::<Records>()),
         ..Default::default()
-    };
-    Ok((data, false))
+    })
 }
 
 fn refuse_read(cx: &Context, key: &PartitionKey, refused: &FetchRefused) -> (PartitionData, bool) {
     let data = match refused {
+        // The reader has an epoch that this log knows nothing of.
+        FetchRefused::Diverging { epoch, .. } if *epoch == LeaderEpoch::NONE => {
+            unread(cx, key, ErrorCode::OffsetOutOfRange)
+        }
         FetchRefused::Diverging { epoch, end, ends } => PartitionData {
             high_watermark: ends.high_watermark.get(),
             last_stable_offset: -1,
@@ -222,10 +323,15 @@ fn refuse_read(cx: &Context, key: &PartitionKey, refused: &FetchRefused) -> (Par
             records: Some(Records::new()),
             ..Default::default()
         },
-        FetchRefused::Replica(error) => failed(cx, key, errors::replica(*error)),
-        FetchRefused::Read(error) => failed(cx, key, errors::read(error)),
+        FetchRefused::Replica(error) => unread(cx, key, errors::replica(*error)),
+        FetchRefused::Read(error) => unread(cx, key, errors::read(error)),
     };
     (data, true)
+}
+
+/// A partition that is here and gave nothing.
+fn unread(cx: &Context, key: &PartitionKey, error: ErrorCode) -> PartitionData {
+    PartitionData { aborted_transactions: None, ..failed(cx, key, error) }
 }
 
 fn failed(cx: &Context, key: &PartitionKey, error: ErrorCode) -> PartitionData {
@@ -235,7 +341,7 @@ fn failed(cx: &Context, key: &PartitionKey, error: ErrorCode) -> PartitionData {
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,
-        current_leader: if moved && cx.version >= 12 {
+        current_leader: if moved && cx.version >= 16 {
             leader(cx, key)
         } else {
             LeaderIdAndEpoch::default()
@@ -291,7 +397,9 @@ async fn wait_for_data(
     let timed_out = Cell::new(false);
     loop {
         // Read after registering: what came in between is seen now or raises the signal.
-        let found = read_all(cx, context, terms);
+        let mut pass = Pass::default();
+        let cold = pass.go_on(cx, context, terms);
+        let found = finish(cx, context, terms, pass, cold).await;
         if found.is_enough(terms) || timed_out.get() || cx.shared.is_stopping() {
             return found;
         }
