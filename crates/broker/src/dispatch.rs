@@ -74,11 +74,17 @@ impl Dispatch for Dispatcher {
         };
         match &handled {
             Handled::Close(_) => {}
-            Handled::Ready(_) | Handled::Pipelined(_) | Handled::Later(_) | Handled::Silent => {
+            Handled::Ready(_) | Handled::Pipelined(_) | Handled::Later(_) => {
                 connection.proven.set(true);
             }
         }
         handled
+    }
+
+    /// Appends are in the order of the requests, so that Produce needs not wait for the commits of
+    /// others; what else a client asks sees what it has produced before, as in Kafka.
+    fn overlaps(&self, frame: &[u8]) -> bool {
+        key_and_version(frame).is_some_and(|(key, _)| key == ApiKey::Produce.id())
     }
 }
 

@@ -14,17 +14,21 @@ use ottla_protocol::k00_produce::{
     TopicProduceResponse,
 };
 use ottla_protocol::{DecodeError, ErrorCode, Millis, ProduceRequestView, StrBytes, TopicId};
-use ottla_records::{Refusal, Scratch, check_produced, validate};
+use ottla_records::{Refusal, Scratch, check_produced, claims_transaction, validate};
+use tokio::time::{Instant, timeout_at};
 
-use crate::connection::{CloseReason, Handled};
+use crate::connection::{CloseReason, Handled, Segments};
 use crate::dispatch::Context;
 use crate::errors;
 use crate::replica::{AckToken, HostedPartition, ProduceWait, Refused};
 use crate::topics;
 
-/// Batches below this size are copied out of their frame, so that a small batch in the tail of
-/// a log does not hold a whole frame in memory.
+/// Batches below this size are copied out of their frame, and so are those of less than half of
+/// it, so that a batch in the tail of a log does not hold much more memory than its own.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
+/// The client's time-out bounds the wait for other replicas; writing here is given this long at
+/// least, as Kafka does not count it at all.
+const COMMIT_WAIT_MIN: Duration = Duration::from_secs(10);
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -41,7 +45,10 @@ struct Wanted {
 struct Parts {
     acks: i16,
     timeout_ms: i32,
+    /// It has a transactional id.
     transactional: bool,
+    /// A batch of it is part of a transaction.
+    claims_transaction: bool,
     topics: Vec<(StrBytes, TopicId)>,
     wanted: Vec<Wanted>,
 }
@@ -51,27 +58,31 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         Ok(parts) => parts,
         Err(error) => return crate::api::undecodable(&error),
     };
+    if parts.claims_transaction {
+        return refuse_transaction(&cx, &parts);
+    }
     let level = match parts.acks {
-        0 => None,
-        1 => Some(Acks::Leader),
-        -1 => Some(Acks::All),
+        0 | 1 => Acks::Leader,
+        -1 => Acks::All,
         _ => return invalid_acks(&cx, &parts),
     };
     let wait = ProduceWait::new(parts.wanted.len(), &cx.mailbox);
     let answers = append_all(&cx, &parts, body, level, &wait);
-    if level.is_none() {
-        // Nobody is told: a client that lost records must at least see the connection end.
-        let failed = answers.iter().find(|answer| answer.error_code != 0);
-        return failed.map_or(Handled::Silent, |answer| {
-            let error = ErrorCode::from(answer.error_code);
-            Handled::Close(CloseReason::AcksZeroFailed(error.to_string()))
-        });
+    if parts.acks == 0 {
+        return unanswered(&answers, wait);
     }
     let timeout = Duration::from_millis(u64::try_from(parts.timeout_ms).unwrap_or(0));
+    let deadline = Instant::now() + timeout.max(COMMIT_WAIT_MIN);
     let context = cx.clone();
     later!(cx, Pipelined, async move {
         let mut answers = answers;
-        let _in_time = tokio::time::timeout(timeout, wait.done()).await;
+        match level {
+            // As in Kafka, who waits for nobody else has no time-out.
+            Acks::Leader => wait.done().await,
+            Acks::All => {
+                let _in_time = timeout_at(deadline, wait.done()).await;
+            }
+        }
         for (answer, outcome) in answers.iter_mut().zip(wait.outcomes()) {
             let outcome = outcome.unwrap_or(Err(ReplicaError::RequestTimedOut));
             if let (0, Err(error)) = (answer.error_code, outcome) {
@@ -83,12 +94,46 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     })
 }
 
+/// With acks=0 nobody is told: a client that lost records must at least see the connection end.
+/// Until the records are written, the request counts as unanswered, so that a client cannot send
+/// faster than the disk takes.
+fn unanswered(answers: &[PartitionProduceResponse], wait: Arc<ProduceWait>) -> Handled {
+    let close = |error: ErrorCode| CloseReason::AcksZeroFailed(error.to_string());
+    if let Some(failed) = answers.iter().find(|answer| answer.error_code != 0) {
+        return Handled::Close(close(ErrorCode::from(failed.error_code)));
+    }
+    Handled::Pipelined(Box::pin(async move {
+        wait.done().await;
+        let failed = wait.outcomes().into_iter().flatten().find_map(Result::err);
+        failed.map_or(Ok(Segments::new()), |error| Err(close(errors::replica(error))))
+    }))
+}
+
+/// There are no transactions yet. What a stock client cannot send is refused as Kafka does it.
+fn refuse_transaction(cx: &Context, parts: &Parts) -> Handled {
+    let (error, message) = if parts.transactional {
+        (ErrorCode::InvalidTxnState, Some("Transactions are not supported yet."))
+    } else {
+        (ErrorCode::TransactionalIdAuthorizationFailed, None)
+    };
+    if parts.acks == 0 {
+        return Handled::Close(CloseReason::AcksZeroFailed(error.to_string()));
+    }
+    let refused = |wanted: &Wanted| PartitionProduceResponse {
+        index: wanted.index,
+        ..refuse(error, message.map(StrBytes::from_static))
+    };
+    let answers = parts.wanted.iter().map(refused).collect();
+    ready!(*cx, respond(cx, parts, answers))
+}
+
 fn take_apart(body: &[u8], version: i16) -> Result<Parts, DecodeError> {
     let view = ProduceRequestView::parse(body, 0, version)?;
     let mut parts = Parts {
         acks: view.acks(),
         timeout_ms: view.timeout_ms(),
         transactional: view.transactional_id().is_some(),
+        claims_transaction: false,
         topics: Vec::new(),
         wanted: Vec::new(),
     };
@@ -96,6 +141,8 @@ fn take_apart(body: &[u8], version: i16) -> Result<Parts, DecodeError> {
         let index = parts.topics.len();
         parts.topics.push((StrBytes::from(topic.name), topic.topic_id));
         for partition in topic.partitions() {
+            let records = partition.records.clone().and_then(|range| body.get(range));
+            parts.claims_transaction |= records.is_some_and(claims_transaction);
             parts.wanted.push(Wanted {
                 topic: index,
                 index: partition.index,
@@ -112,23 +159,25 @@ fn append_all(
     cx: &Context,
     parts: &Parts,
     mut body: BytesMut,
-    level: Option<Acks>,
+    level: Acks,
     wait: &Arc<ProduceWait>,
 ) -> Vec<PartitionProduceResponse> {
+    let frame_bytes = body.len();
     // The batches are cut out of the frame from its end, so that the ranges stay right.
     let mut batches: Vec<Option<BytesMut>> = Vec::with_capacity(parts.wanted.len());
     for wanted in parts.wanted.iter().rev() {
         batches.push(wanted.records.as_ref().map(|range| {
             let mut batch = body.split_off(range.start);
             batch.truncate(range.len());
-            if batch.len() < COPIED_BYTES_MAX { BytesMut::from(&batch[..]) } else { batch }
+            let small = batch.len() < COPIED_BYTES_MAX || batch.len() < frame_bytes / 2;
+            if small { BytesMut::from(&batch[..]) } else { batch }
         }));
     }
     let mut answers = Vec::with_capacity(parts.wanted.len());
     let wanted = parts.wanted.iter().zip(batches.into_iter().rev());
     for (slot, (wanted, batch)) in wanted.enumerate() {
-        let token = level.map(|level| (level, AckToken::Produce(Arc::clone(wait), slot)));
-        let mut answer = append_one(cx, parts, wanted, batch, token);
+        let token = AckToken::Produce(Arc::clone(wait), slot);
+        let mut answer = append_one(cx, parts, wanted, batch, Some((level, token)));
         answer.index = wanted.index;
         if answer.error_code != 0 {
             answer.base_offset = -1;
@@ -168,10 +217,6 @@ fn append_one(
         Ok(validated) => validated,
         Err(refusal) => return refuse_batch(cx, &refusal),
     };
-    if parts.transactional || validated.header.attributes.is_transactional() {
-        let message = StrBytes::from_static("Transactions are not supported yet.");
-        return refuse(ErrorCode::InvalidTxnState, Some(message));
-    }
     let log_append_time = validated.log_append_time;
     match validated.rebuilt {
         Some(rebuilt) => batch = BytesMut::from(&rebuilt[..]),
@@ -196,14 +241,24 @@ fn find(
     index: i32,
 ) -> Result<Arc<HostedPartition>, ErrorCode> {
     if cx.version >= 13 {
-        return cx.shared.partitions.by_id(id, index).ok_or(ErrorCode::UnknownTopicId);
+        if let Some(partition) = cx.shared.partitions.by_id(id, index) {
+            return Ok(partition);
+        }
+        let image = cx.shared.image.load();
+        let topic = image.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?;
+        return Err(missing(topic.partition(index).is_some()));
     }
     if let Some(partition) = cx.shared.partitions.by_name(name, index) {
         return Ok(partition);
     }
     let image = cx.shared.image.load();
     let exists = image.topic(name).is_some_and(|topic| topic.partition(index).is_some());
-    Err(if exists { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition })
+    Err(missing(exists))
+}
+
+/// Why a partition is not here.
+const fn missing(exists: bool) -> ErrorCode {
+    if exists { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition }
 }
 
 fn refuse(error: ErrorCode, message: Option<StrBytes>) -> PartitionProduceResponse {
@@ -232,9 +287,14 @@ fn refuse_batch(cx: &Context, refusal: &Refusal) -> PartitionProduceResponse {
 }
 
 fn invalid_acks(cx: &Context, parts: &Parts) -> Handled {
-    let refused = |wanted: &Wanted| PartitionProduceResponse {
-        index: wanted.index,
-        ..refuse(ErrorCode::InvalidRequiredAcks, None)
+    let refused = |wanted: &Wanted| {
+        let named = parts.topics.get(wanted.topic);
+        let found = named.map(|(name, id)| find(cx, name, *id, wanted.index).map(|_| ()));
+        let error = match found {
+            Some(Err(unknown)) => unknown,
+            Some(Ok(())) | None => ErrorCode::InvalidRequiredAcks,
+        };
+        PartitionProduceResponse { index: wanted.index, ..refuse(error, None) }
     };
     let answers = parts.wanted.iter().map(refused).collect();
     ready!(*cx, respond(cx, parts, answers))

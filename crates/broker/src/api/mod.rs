@@ -36,13 +36,10 @@ macro_rules! later {
         let (cx, future) = ($cx, $future);
         crate::connection::Handled::$kind(Box::pin(async move {
             let response = future.await;
-            match cx.encode(&response) {
-                Ok(segments) => Some(segments),
-                Err(error) => {
-                    tracing::error!(api = cx.api.name(), %error, "an answer cannot be encoded");
-                    None
-                }
-            }
+            cx.encode(&response).map_err(|error| {
+                tracing::error!(api = cx.api.name(), %error, "an answer cannot be encoded");
+                crate::connection::CloseReason::Encode(error.to_string())
+            })
         }))
     }};
 }

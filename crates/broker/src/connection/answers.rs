@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Segments;
 use super::futures_local::LocalBoxFuture;
+use super::{CloseReason, Segments};
 use crate::limits::QueuedShare;
 
 /// Bytes after which the writer stops gathering answers and writes.
@@ -25,21 +25,19 @@ pub(super) struct Answers {
     taken: Notify,
 }
 
-struct Owed {
-    state: State,
-    share: QueuedShare,
-}
-
-enum State {
+enum Owed {
+    /// No segments: nothing is owed after all.
     Ready(Segments),
-    Later(LocalBoxFuture<Option<Segments>>),
+    /// Holds the request's share of the memory budget.
+    Later { future: LocalBoxFuture<Result<Segments, CloseReason>>, _share: QueuedShare },
+    /// The connection ends when those before it are written.
+    Failed(CloseReason),
 }
 
 /// Answers that are written together.
 pub(super) struct Batch {
     bytes: Vec<Bytes>,
     count: usize,
-    _shares: Vec<QueuedShare>,
 }
 
 impl Batch {
@@ -74,6 +72,14 @@ impl Answers {
         }
     }
 
+    /// Waits until no answer is left that comes later.
+    pub(super) async fn settled(&self) {
+        let later = |owed: &Owed| matches!(owed, Owed::Later { .. });
+        while self.queue.borrow().iter().any(later) {
+            self.taken.notified().await;
+        }
+    }
+
     /// Waits until everything owed has been written.
     pub(super) async fn drained(&self) {
         while !self.is_empty() {
@@ -81,21 +87,28 @@ impl Answers {
         }
     }
 
-    pub(super) fn push_ready(&self, segments: Segments, share: QueuedShare) {
-        self.push(State::Ready(segments), share);
+    pub(super) fn push_ready(&self, segments: Segments) {
+        self.push(Owed::Ready(segments));
     }
 
-    pub(super) fn push_later(&self, future: LocalBoxFuture<Option<Segments>>, share: QueuedShare) {
-        self.push(State::Later(future), share);
+    pub(super) fn push_later(
+        &self,
+        future: LocalBoxFuture<Result<Segments, CloseReason>>,
+        share: QueuedShare,
+    ) {
+        self.push(Owed::Later { future, _share: share });
     }
 
-    fn push(&self, state: State, share: QueuedShare) {
-        self.queue.borrow_mut().push_back(Owed { state, share });
+    fn push(&self, owed: Owed) {
+        self.queue.borrow_mut().push_back(owed);
         self.pushed.notify_one();
     }
 
     /// The next answers to write, in order: waits for the oldest, then takes what else is ready.
-    pub(super) async fn next_batch(&self) -> Option<Batch> {
+    ///
+    /// # Errors
+    /// The oldest cannot be given: the connection ends.
+    pub(super) async fn next_batch(&self) -> Result<Batch, CloseReason> {
         loop {
             if self.queue.borrow().is_empty() {
                 self.pushed.notified().await;
@@ -104,7 +117,10 @@ impl Answers {
             poll_fn(|context| self.poll_head(context)).await;
             let batch = self.gather();
             if !batch.bytes.is_empty() {
-                return Some(batch);
+                return Ok(batch);
+            }
+            if let Some(Owed::Failed(reason)) = self.queue.borrow().front() {
+                return Err(reason.clone());
             }
             // Only answers that turned out to be silent.
             self.written(batch);
@@ -123,11 +139,12 @@ impl Answers {
         // Polls the whole row of waiting answers, so that all that are ready go out together.
         let mut ready = Poll::Pending;
         for (index, owed) in queue.iter_mut().enumerate() {
-            if let State::Later(future) = &mut owed.state {
+            if let Owed::Later { future, .. } = owed {
                 match future.as_mut().poll(context) {
-                    Poll::Ready(segments) => {
-                        owed.state = State::Ready(segments.unwrap_or_default());
-                    }
+                    // The request is done with: its memory and its share are given back, however
+                    // slowly the client reads.
+                    Poll::Ready(Ok(segments)) => *owed = Owed::Ready(segments),
+                    Poll::Ready(Err(reason)) => *owed = Owed::Failed(reason),
                     Poll::Pending => break,
                 }
             }
@@ -140,15 +157,14 @@ impl Answers {
 
     fn gather(&self) -> Batch {
         let mut queue = self.queue.borrow_mut();
-        let mut batch = Batch { bytes: Vec::new(), count: 0, _shares: Vec::new() };
+        let mut batch = Batch { bytes: Vec::new(), count: 0 };
         let mut size = 0;
         while size < GATHER_BYTES {
             match queue.pop_front() {
-                Some(Owed { state: State::Ready(segments), share }) => {
+                Some(Owed::Ready(segments)) => {
                     size += segments.iter().map(Bytes::len).sum::<usize>();
                     batch.bytes.extend(segments.into_iter().filter(|s| !s.is_empty()));
                     batch.count += 1;
-                    batch._shares.push(share);
                 }
                 Some(owed) => {
                     queue.push_front(owed);

@@ -17,6 +17,8 @@ use crate::limits::{Limits, QueuedBytes, QueuedShare};
 const LARGE_BYTES: usize = 32 * 1024;
 /// The most that is set aside for a frame before its bytes arrive.
 const RESERVE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// By how much a large frame's share of the budget grows at a time.
+const SHARE_BYTES: usize = 256 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 2 * LARGE_BYTES].into());
@@ -74,18 +76,15 @@ impl FrameReader {
             Ok(size) if size <= bytes_max => size,
             _ => return Err(FrameError::Size { size: announced, max: bytes_max }),
         };
-        // Waiting for the budget is the broker's doing: it does not count against the client.
-        let share = queued.take(size).await.ok_or(FrameError::Torn)?;
-        let deadline = Instant::now() + limits.frame_deadline;
-        if size >= LARGE_BYTES && self.buffer.len() < size {
-            let bytes = timeout_at(deadline, self.large(half, size)).await.map_err(slow)??;
-            return Ok(Some(Frame { bytes, share }));
+        if size >= LARGE_BYTES {
+            return self.large(half, size, deadline, limits, queued).await.map(Some);
         }
         while self.buffer.len() < size {
             if timeout_at(deadline, self.more(half)).await.map_err(slow)?? == 0 {
                 return Err(FrameError::Torn);
             }
         }
+        let share = queued.take(size).await.ok_or(FrameError::Torn)?;
         let bytes = self.buffer.split_to(size);
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
@@ -125,12 +124,23 @@ impl FrameReader {
         }
     }
 
-    /// Reads the rest of a large frame into its own memory, which grows as the bytes arrive.
+    /// Reads the rest of a large frame into its own memory, which grows as the bytes arrive, and so
+    /// does its share of the budget.
     async fn large(
         &mut self,
         half: &mut ReadHalf<'_>,
         size: usize,
-    ) -> Result<BytesMut, FrameError> {
+        mut deadline: Instant,
+        limits: &Limits,
+        queued: &QueuedBytes,
+    ) -> Result<Frame, FrameError> {
+        let mut share = queued.begin();
+        share.grow_to(size.min(SHARE_BYTES)).await;
+        if self.buffer.len() >= size {
+            let bytes = self.buffer.split_to(size);
+            share.grow_to(size).await;
+            return Ok(Frame { bytes, share });
+        }
         let mut bytes = BytesMut::with_capacity(size.min(RESERVE_BYTES_MAX));
         bytes.extend_from_slice(&self.buffer);
         self.buffer = BytesMut::new();
@@ -139,11 +149,17 @@ impl FrameReader {
             if bytes.capacity() == bytes.len() {
                 bytes.reserve(missing.min(bytes.len().max(RESERVE_BYTES_MAX)));
             }
-            let mut limited = bytes::BufMut::limit(&mut bytes, missing);
-            if half.read_buf(&mut limited).await? == 0 {
+            let step = missing.min(SHARE_BYTES);
+            // Waiting for the budget is the broker's doing: it does not count against the client.
+            let asked = Instant::now();
+            share.grow_to(bytes.len() + step).await;
+            deadline += asked.elapsed();
+            let mut limited = bytes::BufMut::limit(&mut bytes, step);
+            let read = timeout_at(deadline, half.read_buf(&mut limited)).await;
+            if read.map_err(|_| FrameError::Slow(limits.frame_deadline))?? == 0 {
                 return Err(FrameError::Torn);
             }
         }
-        Ok(bytes)
+        Ok(Frame { bytes, share })
     }
 }

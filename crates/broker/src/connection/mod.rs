@@ -7,6 +7,7 @@ mod frame;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_local::LocalBoxFuture;
@@ -19,6 +20,10 @@ use self::answers::Answers;
 use self::frame::{FrameError, FrameReader};
 use crate::admission::ConnectionSlot;
 use crate::limits::{Limits, QueuedBytes};
+
+/// How long a client that has stopped to ask is waited for: it may be gone, and a request of its
+/// waiting for hours.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
 /// A future that stays on its worker.
 pub(crate) mod futures_local {
@@ -36,12 +41,10 @@ pub(crate) enum Handled {
     /// The answer is there.
     Ready(Segments),
     /// The answer comes later, and the next request may start now: Produce, whose appends are
-    /// in order and whose commits overlap.
-    Pipelined(LocalBoxFuture<Option<Segments>>),
+    /// in order and whose commits overlap. Without segments no answer is owed (acks=0).
+    Pipelined(LocalBoxFuture<Result<Segments, CloseReason>>),
     /// The answer comes later, and the connection's next request starts after it, as in Kafka.
-    Later(LocalBoxFuture<Option<Segments>>),
-    /// No answer is owed (Produce with acks=0).
-    Silent,
+    Later(LocalBoxFuture<Result<Segments, CloseReason>>),
     /// The connection ends: the request cannot be read or answered.
     Close(CloseReason),
 }
@@ -94,6 +97,9 @@ pub(crate) trait Dispatch {
     /// Starts the request in `frame` (header and body, without the length) and gives its
     /// answer, now or later.
     fn dispatch(self: Rc<Self>, connection: &Rc<ConnectionInfo>, frame: BytesMut) -> Handled;
+
+    /// Whether the request in `frame` may start before those ahead of it are answered.
+    fn overlaps(&self, frame: &[u8]) -> bool;
 }
 
 /// Serves one connection until it ends.
@@ -152,44 +158,57 @@ async fn read_requests<D: Dispatch>(
             Ok(Some(frame)) => frame,
             Ok(None) => {
                 // The client may have shut only its sending side: what it asked is answered.
-                answers.drained().await;
+                last_answers(answers).await;
                 return End::Client;
             }
             Err(error) => {
-                answers.drained().await;
+                last_answers(answers).await;
                 return error.into();
             }
         };
+        if !dispatch.overlaps(&frame.bytes) {
+            answers.settled().await;
+        }
         match Rc::clone(dispatch).dispatch(info, frame.bytes) {
-            Handled::Ready(segments) => answers.push_ready(segments, frame.share),
+            Handled::Ready(segments) => answers.push_ready(segments),
             Handled::Pipelined(future) => answers.push_later(future, frame.share),
             Handled::Later(future) => {
                 answers.push_later(future, frame.share);
                 answers.drained().await;
             }
-            Handled::Silent => {}
             Handled::Close(reason) => {
-                answers.drained().await;
+                last_answers(answers).await;
                 return reason.into();
             }
         }
     }
 }
 
+/// Lets the answers out that are owed to a client that asks nothing any more.
+async fn last_answers(answers: &Answers) {
+    let _in_time = tokio::time::timeout(LAST_ANSWERS, answers.drained()).await;
+}
+
 async fn write_answers(half: WriteHalf<'_>, limits: &Limits, answers: &Answers) -> End {
     loop {
-        let Some(mut batch) = answers.next_batch().await else { return End::Client };
-        match tokio::time::timeout(limits.idle, write_all(&half, batch.bytes_mut())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return End::Write(error),
-            Err(_elapsed) => return End::NeverReads,
+        let mut batch = match answers.next_batch().await {
+            Ok(batch) => batch,
+            Err(reason) => return reason.into(),
+        };
+        if let Err(end) = write_all(&half, batch.bytes_mut(), limits.idle).await {
+            return end;
         }
         answers.written(batch);
     }
 }
 
-/// Writes all segments, as many as fit per system call.
-async fn write_all(half: &WriteHalf<'_>, segments: &mut [Bytes]) -> std::io::Result<()> {
+/// Writes all segments, as many as fit per system call. A client may be slow, but not stand still
+/// for `idle`.
+async fn write_all(
+    half: &WriteHalf<'_>,
+    segments: &mut [Bytes],
+    idle: Duration,
+) -> Result<(), End> {
     const SLICES_MAX: usize = 64;
     let mut first = 0;
     while first < segments.len() {
@@ -201,13 +220,14 @@ async fn write_all(half: &WriteHalf<'_>, segments: &mut [Bytes]) -> std::io::Res
         }
         let written = half.try_write_vectored(slices.get(..count).unwrap_or_default());
         let mut written = match written {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(0) => return Err(End::Write(std::io::ErrorKind::WriteZero.into())),
             Ok(n) => n,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                half.writable().await?;
+                let writable = tokio::time::timeout(idle, half.writable()).await;
+                writable.map_err(|_| End::NeverReads)?.map_err(End::Write)?;
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(End::Write(error)),
         };
         while let Some(segment) = segments.get_mut(first) {
             if written < segment.len() {
