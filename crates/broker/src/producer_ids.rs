@@ -35,11 +35,12 @@ async fn allocate(shared: &Arc<Shared>) -> Result<std::ops::Range<i64>, ErrorCod
         ..Default::default()
     };
     let reply = topics::call(shared, Command::AllocateProducerIds(request)).await;
-    let Reply::AllocateProducerIds(response) = reply.map_err(|refusal| refusal.code)? else {
+    // Whatever the controller has against it: the client tries again.
+    let reply = reply.map_err(|_| ErrorCode::CoordinatorLoadInProgress)?;
+    let Reply::AllocateProducerIds(response) = reply else {
         return Err(ErrorCode::UnknownServerError);
     };
     if response.error_code != 0 {
-        // The client tries again.
         return Err(ErrorCode::CoordinatorLoadInProgress);
     }
     let start = response.producer_id_start;

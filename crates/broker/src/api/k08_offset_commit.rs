@@ -1,5 +1,5 @@
-//! OffsetCommit 2–10: a group's positions. 2–4 retention time (ignored, as in Kafka) · 6 leader epoch · 7 static
-//! members · 8 flexible · 9 consumer groups · 10 topic ids (KIP-848).
+//! OffsetCommit 2–10: a group's positions. 2–4 retention time of these offsets · 6 leader epoch ·
+//! 7 static members · 8 flexible · 9 consumer groups · 10 topic ids (KIP-848).
 
 use bytes::BytesMut;
 use ottla_groups::{Command, Reply};

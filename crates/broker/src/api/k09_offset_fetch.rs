@@ -65,13 +65,15 @@ async fn fetch(
                         topic.name = found.name.clone();
                         known.push(topic);
                     }
-                    None => unknown.push(unknown_topic(&topic)),
+                    None => unknown.push(refused(&topic, ErrorCode::UnknownTopicId.into())),
                 }
             }
             known
         });
     }
     let id = group.group_id.clone();
+    // Before version 2 there is no place for the group's error but in each partition.
+    let asked = if cx.version < 2 { group.topics.clone() } else { None };
     let command = Command::OffsetFetch { group, require_stable };
     let reply = group_request::submit(cx, &id, command).await;
     let Reply::OffsetFetch(mut response) = reply else {
@@ -83,6 +85,8 @@ async fn fetch(
     };
     if response.error_code == 0 {
         response.topics.extend(unknown);
+    } else if let Some(asked) = asked {
+        response.topics = asked.iter().map(|t| refused(t, response.error_code)).collect();
     }
     if cx.version >= 10 {
         let image = cx.shared.image.load();
@@ -94,16 +98,18 @@ async fn fetch(
     response
 }
 
-fn unknown_topic(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
+/// A topic whose partitions all have this error.
+fn refused(topic: &OffsetFetchRequestTopics, error_code: i16) -> OffsetFetchResponseTopics {
     let partitions = topic.partition_indexes.iter().map(|index| OffsetFetchResponsePartitions {
         partition_index: *index,
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some(ottla_protocol::StrBytes::new()),
-        error_code: ErrorCode::UnknownTopicId.into(),
+        error_code,
         ..Default::default()
     });
     OffsetFetchResponseTopics {
+        name: topic.name.clone(),
         topic_id: topic.topic_id,
         partitions: partitions.collect(),
         ..Default::default()

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use ottla_groups::{Command, Reply};
-use ottla_protocol::{ListGroupsRequest, ListGroupsResponse};
+use ottla_protocol::{ErrorCode, ListGroupsRequest, ListGroupsResponse};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -20,10 +20,15 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
             };
             let reply = context.shared.groups.submit(shard, command).await;
             let Reply::ListGroups(listed) = reply else { continue };
-            if listed.error_code != 0 {
-                response.error_code = listed.error_code;
+            match ErrorCode::from(listed.error_code) {
+                ErrorCode::None => response.groups.extend(listed.groups),
+                // It is another broker's by now, or nobody's: not here, in any case.
+                ErrorCode::NotCoordinator => {}
+                // Half a list would be taken for the whole.
+                error => {
+                    return ListGroupsResponse { error_code: error.into(), ..Default::default() };
+                }
             }
-            response.groups.extend(listed.groups);
         }
         response
     })

@@ -14,7 +14,10 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let context = cx.clone();
     later!(cx, Later, async move {
         let mut response = DeleteGroupsResponse::default();
-        for (shard, group_ids) in group_request::by_shard(&context, &request.groups_names) {
+        for (shard, mut group_ids) in group_request::by_shard(&context, &request.groups_names) {
+            // Each group that was named is answered once.
+            group_ids.sort_unstable();
+            group_ids.dedup();
             let command = Command::DeleteGroups { group_ids };
             let reply = context.shared.groups.submit(shard, command).await;
             if let Reply::DeleteGroups(results) = reply {
