@@ -13,8 +13,12 @@ use crate::world::{World, creatable, create, serving};
 
 /// The golden directory on a disk in memory.
 fn kafka() -> World {
-    let world = World::new();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/kafka-4.4.0");
+    copied("kafka-4.4.0", World::new())
+}
+
+/// Puts the files of a golden directory on the world's disk.
+fn copied(name: &str, world: World) -> World {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let log = World::log_dir();
     world.disk.create_dir(&log).unwrap();
     for (from, to) in [(source.clone(), World::dir()), (source.join("__cluster_metadata-0"), log)] {
@@ -135,4 +139,56 @@ fn an_unclean_restart_elects_the_last_leader() {
         (NodeId(1), &[NodeId(1)][..], &[][..])
     );
     assert_eq!(partition.leader_recovery_state, 1, "it may have lost what was not on its disk");
+}
+
+#[test]
+fn records_that_an_older_release_begins_with_are_read() {
+    let world = World::new();
+    world.formatted();
+    world
+        .disk
+        .remove_file(&World::log_dir().join("00000000000000000000-0000000000.checkpoint"))
+        .unwrap();
+    let world = copied("kafka-4.0", world);
+    world
+        .disk
+        .remove_file(&World::log_dir().join("00000000000000000500-0000000009.checkpoint"))
+        .unwrap();
+    let controller = world.start().unwrap();
+    assert_eq!(controller.image().features().metadata_version(), 25);
+    assert_eq!(
+        controller.quorum().voters[0].directory_id,
+        Uuid::ZERO,
+        "its voters are in the settings"
+    );
+}
+
+#[test]
+fn a_snapshot_of_an_older_release_is_gone_on_from() {
+    let world = World::new();
+    world.formatted();
+    let world = copied("kafka-4.0", world);
+    let controller = world.start().unwrap();
+    let image = controller.image();
+    assert_eq!(names(&image), ["t:1"]);
+    let partition = image.topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(partition.replicas, [NodeId(1), NodeId(2)]);
+    let quorum = controller.quorum();
+    // The log begins where the snapshot ends: a leader change, the controller.
+    assert_eq!((quorum.epoch, quorum.high_watermark), (LeaderEpoch(10), Offset(502)));
+    assert!(world.names(&World::log_dir()).contains(&"00000000000000000500.log".to_owned()));
+    controller.stop();
+    drop(controller);
+    assert_eq!(names(&world.start().unwrap().image()), ["t:1"]);
+}
+
+#[test]
+fn another_quorums_log_is_refused() {
+    let world = kafka();
+    let meta = "version=1\nnode.id=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\ndirectory.id=AAECAwQFBgcICQoLDA0ODw\n";
+    world.disk.write_atomically(&World::dir().join("meta.properties"), Bytes::from(meta)).unwrap();
+    assert_eq!(
+        world.start().map(drop).unwrap_err().to_string(),
+        "the metadata quorum's voters are 1 in directory qtHxQ43aTGCNr0nPk3fYfA; this is 1 in directory AAECAwQFBgcICQoLDA0ODw"
+    );
 }
