@@ -10,7 +10,7 @@ pub(crate) fn run(root: &Path, options: &[String]) -> anyhow::Result<()> {
     clients::provide(root, &[Family::Java])?;
     let build = ["build", "--locked", "--release", "--bin", "ottla", "--bin", "ottla-bench"];
     process::run(process::cargo(root).args(build))?;
-    let mut bench = process::command(&root.join("target/release/ottla-bench"), root);
+    let mut bench = process::command(root.join("target/release/ottla-bench"), root);
     bench.env("OTTLA_BIN", root.join("target/release/ottla"));
     process::run(bench.args(options))
 }
