@@ -1,0 +1,200 @@
+//! The controller's thread: executes what raft and the metadata machine want. Commands that arrive
+//! together are decided one after the other, appended and synced together, and only then seen by
+//! anybody and answered. A failed write ends the controller: what is on disk is then unknown, and
+//! nothing is decided on what may not be there. Must not know what the decisions are.
+
+mod append;
+mod open;
+mod quorum;
+mod snapshots;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_env::{Clock, Disk, Rng};
+use ottla_metadata::{Machine, Refusal, Reply};
+use ottla_protocol::{ErrorCode, Millis, Offset};
+use ottla_raft::{LogEnd, Raft};
+use tracing::{error, warn};
+
+use crate::error::ControllerError;
+use crate::handle::{ControllerHandle, Message, OnReply, Shared, Subscriber};
+use crate::metadata_log::MetadataLog;
+use crate::options::{ControllerOptions, MetadataLogSettings};
+use crate::voters::Voter;
+
+/// Commands that one sync may carry.
+const GROUP_MAX: usize = 512;
+/// Snapshots that are kept: the newest, and one to fall back on.
+const SNAPSHOTS_KEPT: usize = 2;
+
+/// Everything the thread owns.
+struct Host {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    dir: PathBuf,
+    log: MetadataLog,
+    machine: Machine,
+    raft: Raft,
+    kraft_version: i16,
+    voters: Vec<Voter>,
+    /// What the next epoch's first batch must say beside the leader change.
+    voters_to_log: bool,
+    settings: MetadataLogSettings,
+    shared: Arc<Shared>,
+    sender: Sender<Message>,
+    subscribers: Vec<Subscriber>,
+    /// Batches applied and not yet written.
+    unwritten: Vec<Bytes>,
+    /// Their time: one for all that one append writes, so that what a crash leaves of it can be
+    /// told from later appends.
+    append_time: Option<Millis>,
+    /// Where the log ends with them.
+    end: LogEnd,
+    /// Answers that wait for the log to be committed up to an offset.
+    owed: Vec<(Offset, Result<Reply, Refusal>, OnReply)>,
+    /// Everything before it is committed.
+    committed: Offset,
+    /// Bytes appended since the last snapshot was begun, and when that was.
+    bytes_after_snapshot: u64,
+    snapshot_at: Millis,
+    snapshot_runs: bool,
+    snapshots: Vec<LogEnd>,
+}
+
+/// Loads snapshot and log, elects, brings the log up to date, and runs the controller on a thread
+/// of its own. When it returns the image is readable.
+///
+/// # Errors
+/// When the disk fails, its content is damaged, or the quorum is one that this version cannot run.
+pub fn start(options: ControllerOptions) -> Result<ControllerHandle, ControllerError> {
+    let (sender, receiver) = mpsc::channel();
+    let clock = Arc::clone(&options.clock);
+    let mut host = Host::load(options, sender.clone())?;
+    host.lead()?;
+    let shared = Arc::clone(&host.shared);
+    let thread = thread::Builder::new()
+        .name("controller".to_owned())
+        .spawn(move || host.run(&receiver))
+        .map_err(|error| ControllerError::Thread(error.to_string()))?;
+    Ok(ControllerHandle::new(sender, shared, clock, thread))
+}
+
+impl Host {
+    fn now(&self) -> Millis {
+        monotonic(self.clock.as_ref())
+    }
+
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let message = match messages.recv_timeout(self.wait()) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            match self.turn(message, messages) {
+                Ok(true) => {}
+                Ok(false) => {
+                    refuse_rest(
+                        messages,
+                        &Refusal::new(ErrorCode::NotController, "the controller has stopped"),
+                    );
+                    return;
+                }
+                Err(failure) => {
+                    self.fail(&failure, messages);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn wait(&self) -> Duration {
+        const LONGEST: i64 = 3_600_000;
+        let now = self.now().get();
+        let session = self
+            .machine
+            .next_deadline()
+            .map_or(LONGEST, |deadline| deadline.get().saturating_sub(now));
+        let snapshot = match i64::try_from(self.settings.snapshot_interval_ms) {
+            Ok(interval) if interval > 0 && !self.snapshot_runs => {
+                self.snapshot_at.get().saturating_add(interval).saturating_sub(now)
+            }
+            Ok(_) | Err(_) => LONGEST,
+        };
+        Duration::from_millis(session.min(snapshot).clamp(1, LONGEST).unsigned_abs())
+    }
+
+    /// Handles a message and those that wait behind it. `false` when it is over.
+    fn turn(
+        &mut self,
+        first: Option<Message>,
+        messages: &Receiver<Message>,
+    ) -> Result<bool, ControllerError> {
+        let mut goes_on = true;
+        let waiting = std::iter::from_fn(|| messages.try_recv().ok());
+        for message in first.into_iter().chain(waiting).take(GROUP_MAX) {
+            match message {
+                Message::Command(command, on_reply) => self.decide(&command, on_reply)?,
+                Message::Subscribe(seen, subscriber) => {
+                    // What was decided before belongs to the image it begins with.
+                    self.flush()?;
+                    self.publish();
+                    self.subscribe(seen.as_deref(), subscriber);
+                }
+                Message::SnapshotDone(outcome) => self.snapshot_done(outcome)?,
+                Message::Stop => {
+                    goes_on = false;
+                    break;
+                }
+            }
+        }
+        self.tick()?;
+        self.flush()?;
+        self.publish();
+        self.answer();
+        self.take_snapshot()?;
+        Ok(goes_on)
+    }
+
+    fn tick(&mut self) -> Result<(), ControllerError> {
+        loop {
+            let records = self.machine.tick(self.now());
+            if records.is_empty() {
+                return Ok(());
+            }
+            warn!("a broker has not been heard of for too long: it is fenced");
+            self.append(&records)?;
+        }
+    }
+
+    /// The disk failed: nothing more is decided, and everybody who waits is told.
+    fn fail(&mut self, failure: &ControllerError, messages: &Receiver<Message>) {
+        let why = format!("the controller has failed: {failure}");
+        error!("{why}");
+        self.shared.fail(&why);
+        let refusal = Refusal::new(ErrorCode::UnknownServerError, why);
+        self.owed.drain(..).for_each(|(_, _, on_reply)| on_reply(Err(refusal.clone())));
+        refuse_rest(messages, &refusal);
+    }
+}
+
+/// Answers commands that nobody will decide on.
+fn refuse_rest(messages: &Receiver<Message>, refusal: &Refusal) {
+    while let Ok(message) = messages.try_recv() {
+        if let Message::Command(_, on_reply) = message {
+            on_reply(Err(refusal.clone()));
+        }
+    }
+}
+
+/// Milliseconds that never go back.
+fn monotonic(clock: &dyn Clock) -> Millis {
+    Millis(i64::try_from(clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX))
+}
