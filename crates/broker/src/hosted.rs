@@ -26,7 +26,9 @@ impl Context {
     }
 }
 
-/// The leader epoch that a request believes in, if it says one.
+/// The leader epoch that a request believes in, if it says one; any other number below 0 is an
+/// epoch that has passed.
 pub(crate) fn believed_epoch(epoch: i32) -> Option<LeaderEpoch> {
-    (epoch >= 0).then_some(LeaderEpoch(epoch))
+    let epoch = LeaderEpoch(epoch);
+    (epoch != LeaderEpoch::NONE).then_some(epoch)
 }

@@ -27,14 +27,19 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         _ => Isolation::ReadUncommitted,
     };
     let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
-            let twice =
-                topic.partitions.iter().filter(|p| p.partition_index == partition.partition_index);
-            if twice.count() > 1 {
-                return refuse(partition, ErrorCode::InvalidRequest);
+        let mut answered: Vec<i32> = Vec::new();
+        let partitions = topic.partitions.iter().filter_map(|partition| {
+            let index = partition.partition_index;
+            if answered.contains(&index) {
+                return None;
             }
-            one(&cx, &topic.name, partition, isolation)
-                .unwrap_or_else(|error| refuse(partition, error))
+            answered.push(index);
+            // A partition that is named twice is refused, once.
+            if topic.partitions.iter().filter(|p| p.partition_index == index).count() > 1 {
+                return Some(refuse(partition, ErrorCode::InvalidRequest));
+            }
+            let found = one(&cx, &topic.name, partition, isolation);
+            Some(found.unwrap_or_else(|error| refuse(partition, error)))
         });
         ListOffsetsTopicResponse {
             name: topic.name.clone(),

@@ -4,6 +4,7 @@
 //! operations · 9 flexible · 10 topic ids · 12 by topic id · 13 top-level error (KIP-1102).
 
 use bytes::BytesMut;
+use hashbrown::HashSet;
 use ottla_metadata::{Image, Topic};
 use ottla_protocol::k03_metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
@@ -17,7 +18,11 @@ use crate::dispatch::Context;
 use crate::topics;
 
 pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
-    let request = decode!(cx, body, MetadataRequest);
+    let mut request = decode!(cx, body, MetadataRequest);
+    if (10..12).contains(&cx.version) && by_id(&request) {
+        return ready!(cx, ids_too_early(&request));
+    }
+    only_once(&mut request);
     let image = cx.shared.image.load_full();
     let missing = missing_names(&cx, &request, &image);
     if missing.is_empty() {
@@ -29,6 +34,31 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         let image = context.shared.image.load_full();
         respond(&context, &request, &image, &failed)
     })
+}
+
+/// Whether a topic is asked for by anything but its name.
+fn by_id(request: &MetadataRequest) -> bool {
+    let mut topics = request.topics.iter().flatten();
+    topics.any(|topic| topic.name.is_none() || !topic.topic_id.is_zero())
+}
+
+/// Versions 10 and 11 have the fields for ids, and refuse them.
+fn ids_too_early(request: &MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.iter().flatten().map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.into(),
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..Default::default()
+    });
+    MetadataResponse { topics: topics.collect(), ..Default::default() }
+}
+
+/// A topic that is asked for twice is answered once.
+fn only_once(request: &mut MetadataRequest) {
+    let mut seen = HashSet::with_hasher(foldhash::fast::FixedState::default());
+    if let Some(topics) = &mut request.topics {
+        topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+    }
 }
 
 /// The topics that the request names, that do not exist, and that may be created for it.

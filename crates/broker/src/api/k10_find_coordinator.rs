@@ -85,7 +85,12 @@ fn find(cx: &Context, image: &Image, key_type: i8, key: &StrBytes) -> Coordinato
         node_id: node.get(),
         host,
         port: i32::from(port),
-        error_message: (cx.version >= 4).then(StrBytes::new),
+        // Kafka names the error that there is not, until version 4.
+        error_message: match cx.version {
+            0 => None,
+            1..=3 => Some(StrBytes::from_static(ErrorCode::None.name())),
+            _ => Some(StrBytes::new()),
+        },
         ..Default::default()
     }
 }

@@ -7,7 +7,7 @@ use ottla_metadata::feature_table::{FEATURES, KRAFT_VERSION};
 use ottla_protocol::k18_api_versions::{
     ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
-use ottla_protocol::{ErrorCode, Listener, StrBytes, api_versions};
+use ottla_protocol::{ApiKey, ErrorCode, Listener, StrBytes, api_versions};
 
 use crate::api::handler;
 use crate::connection::Handled;
@@ -29,19 +29,31 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     ready!(cx, respond(&cx, ErrorCode::None))
 }
 
-/// A version beyond the newest: the table all the same, in version 0, so that the client can
-/// choose one (KIP-511).
+/// A version beyond the newest: the versions of this API itself, in version 0, so that the client
+/// can choose one (KIP-511).
 pub(crate) fn unsupported(cx: &Context) -> Handled {
-    ready!(*cx, respond(cx, ErrorCode::UnsupportedVersion))
+    let own = |api| api == ApiKey::ApiVersions;
+    ready!(
+        *cx,
+        ApiVersionsResponse {
+            api_keys: api_versions(Listener::Broker, false, &own),
+            ..refused(ErrorCode::UnsupportedVersion)
+        }
+    )
 }
 
-/// A client that was sent to another cluster or node than it wanted.
+/// A client that was sent to another cluster or node than it wanted; it has to name both or
+/// neither.
 fn wrong_target(cx: &Context, request: &ApiVersionsRequest) -> Option<ErrorCode> {
     let identity = &cx.shared.identity;
-    let other_cluster =
-        request.cluster_id.as_ref().is_some_and(|id| id.as_str() != identity.cluster_id);
-    let other_node = request.node_id >= 0 && request.node_id != identity.node.get();
-    (other_cluster || other_node).then_some(ErrorCode::RebootstrapRequired)
+    match (&request.cluster_id, request.node_id) {
+        (None, ..0) => None,
+        (Some(cluster), node @ 0..) => {
+            let here = *cluster == identity.cluster_id && node == identity.node.get();
+            (!here).then_some(ErrorCode::RebootstrapRequired)
+        }
+        (None, _) | (Some(_), _) => Some(ErrorCode::InvalidRequest),
+    }
 }
 
 fn refused(error: ErrorCode) -> ApiVersionsResponse {

@@ -1,5 +1,5 @@
-//! DescribeConfigs 1–4: the settings of resources, with their sources. 3 types and documentation ·
-//! 4 flexible.
+//! DescribeConfigs 1–4: the settings of resources, with their sources. 3 types and documentation
+//! (Ottla has none) · 4 flexible.
 
 use bytes::BytesMut;
 use ottla_metadata::configs::{ConfigSynonym, DescribedConfig};
@@ -8,7 +8,7 @@ use ottla_protocol::k32_describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
     DescribeConfigsSynonym,
 };
-use ottla_protocol::{DescribeConfigsRequest, DescribeConfigsResponse, StrBytes};
+use ottla_protocol::{DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode, StrBytes};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -48,6 +48,9 @@ fn describe(
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribedConfig>, Refusal> {
     let kind = ResourceKind::from_wire(resource.resource_type);
+    if kind == ResourceKind::Topic && resource.resource_name.is_empty() {
+        return Err(Refusal::bare(ErrorCode::InvalidTopicException));
+    }
     let named = ConfigResource { kind, name: resource.resource_name.clone() };
     let keys = resource.configuration_keys.as_deref().filter(|keys| !keys.is_empty());
     cx.shared.with_effective(|effective| effective.describe(&named, keys))
@@ -75,6 +78,7 @@ fn answer(
             Vec::new()
         },
         config_type: config.config_type,
+        documentation: None,
         ..Default::default()
     }
 }

@@ -21,12 +21,13 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
 
 fn respond(cx: &Context, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
     let quorum = cx.shared.controller.quorum();
+    let known = asks_for_metadata(request);
     let answered = |topic: &DescribeQuorumRequestTopicData| {
         let partitions = topic.partitions.iter();
         DescribeQuorumResponseTopicData {
             topic_name: topic.topic_name.clone(),
             partitions: partitions
-                .map(|p| partition(&topic.topic_name, p, &quorum, cx.version))
+                .map(|asked| partition(known, asked, &quorum, cx.version))
                 .collect(),
             ..Default::default()
         }
@@ -47,18 +48,25 @@ fn respond(cx: &Context, request: &DescribeQuorumRequest) -> DescribeQuorumRespo
     });
     DescribeQuorumResponse {
         topics: request.topics.iter().map(answered).collect(),
-        nodes: if cx.version >= 2 { nodes.collect() } else { Vec::new() },
+        nodes: if known && cx.version >= 2 { nodes.collect() } else { Vec::new() },
         ..Default::default()
     }
 }
 
+/// Whether the request is for the one partition that there is, and for nothing else.
+fn asks_for_metadata(request: &DescribeQuorumRequest) -> bool {
+    let [topic] = request.topics.as_slice() else { return false };
+    let [partition] = topic.partitions.as_slice() else { return false };
+    topic.topic_name == METADATA_TOPIC && partition.partition_index == 0
+}
+
 fn partition(
-    topic: &str,
+    known: bool,
     asked: &DescribeQuorumRequestPartitionData,
     quorum: &QuorumInfo,
     version: i16,
 ) -> DescribeQuorumResponsePartitionData {
-    if topic != METADATA_TOPIC || asked.partition_index != 0 {
+    if !known {
         let error = ErrorCode::UnknownTopicOrPartition;
         return DescribeQuorumResponsePartitionData {
             partition_index: asked.partition_index,

@@ -11,7 +11,9 @@ use crate::topics;
 
 pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let request = decode!(cx, body, DescribeProducersRequest);
+    let image = cx.shared.image.load_full();
     let topics = request.topics.iter().map(|topic| {
+        let exists = image.topic(&topic.name).is_some();
         let partitions = topic.partition_indexes.iter().map(|index| {
             let found = if topics::is_valid_name(&topic.name) {
                 active(&cx, &topic.name, *index)
@@ -27,7 +29,8 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
                 Err(error) => PartitionResponse {
                     partition_index: *index,
                     error_code: error.into(),
-                    error_message: Some(StrBytes::from(error.message())),
+                    // Of a topic that is there, the error says enough.
+                    error_message: (!exists).then(|| StrBytes::from(error.message())),
                     ..Default::default()
                 },
             }

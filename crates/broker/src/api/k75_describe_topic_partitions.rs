@@ -19,15 +19,27 @@ use crate::topics;
 
 pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let request = decode!(cx, body, DescribeTopicPartitionsRequest);
-    let negative = request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0);
-    if negative {
-        // Kafka ends such a request with an error for the whole, which has no field: the
-        // connection ends.
-        return Handled::Close(crate::connection::CloseReason::Malformed(
-            "the cursor's partition index is negative".to_owned(),
-        ));
+    if is_lost(&request) {
+        return ready!(cx, refused(&request));
     }
     ready!(cx, respond(&cx, &request))
+}
+
+/// Whether the cursor stands at no partition of what is asked for.
+fn is_lost(request: &DescribeTopicPartitionsRequest) -> bool {
+    let Some(cursor) = &request.cursor else { return false };
+    let asked = request.topics.is_empty()
+        || request.topics.iter().any(|topic| topic.name == cursor.topic_name);
+    !asked || cursor.partition_index < 0
+}
+
+fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let topics = request.topics.iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.into(),
+        name: Some(topic.name.clone()),
+        ..Default::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() }
 }
 
 fn respond(
@@ -54,16 +66,16 @@ fn respond(
         let next = |partition_index| {
             Some(NextCursor { topic_name: name.clone(), partition_index, ..Default::default() })
         };
+        if room == 0 {
+            response.next_cursor = next(first);
+            break;
+        }
         let Some(topic) = image.topic(&name) else {
             if !all {
                 response.topics.push(unknown(name));
             }
             continue;
         };
-        if room == 0 {
-            response.next_cursor = next(first);
-            break;
-        }
         let described = describe(&image, topic, first, room);
         let shown = described.partitions.len();
         room -= shown.min(room);
@@ -87,6 +99,7 @@ fn unknown(name: StrBytes) -> DescribeTopicPartitionsResponseTopic {
         error_code: error.into(),
         is_internal: topics::is_internal(&name),
         name: Some(name),
+        topic_authorized_operations: authorise::TOPIC_OPERATIONS,
         ..Default::default()
     }
 }

@@ -15,8 +15,11 @@ use crate::limits::{Limits, QueuedBytes, QueuedShare};
 
 /// Frames from this size on are read into memory of their own.
 const LARGE_BYTES: usize = 32 * 1024;
-/// The most that is set aside for a frame before its bytes arrive.
-const RESERVE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What is set aside for a large frame before its bytes arrive: one that is only announced, or
+/// comes slowly, holds no more.
+const FIRST_BYTES: usize = 64 * 1024;
+/// How much more is set aside for each byte that has arrived.
+const AHEAD: usize = 15;
 /// By how much a large frame's share of the budget grows at a time.
 const SHARE_BYTES: usize = 256 * 1024;
 
@@ -141,13 +144,13 @@ impl FrameReader {
             share.grow_to(size).await;
             return Ok(Frame { bytes, share });
         }
-        let mut bytes = BytesMut::with_capacity(size.min(RESERVE_BYTES_MAX));
+        let mut bytes = BytesMut::with_capacity(size.min(FIRST_BYTES));
         bytes.extend_from_slice(&self.buffer);
         self.buffer = BytesMut::new();
         while bytes.len() < size {
             let missing = size - bytes.len();
             if bytes.capacity() == bytes.len() {
-                bytes.reserve(missing.min(bytes.len().max(RESERVE_BYTES_MAX)));
+                bytes.reserve(missing.min(AHEAD * bytes.len()));
             }
             let step = missing.min(SHARE_BYTES);
             // Waiting for the budget is the broker's doing: it does not count against the client.
