@@ -16,8 +16,11 @@ use ottla_env::memory::MemoryDisk;
 use ottla_env::{Disk, ManualClock, SeededRng};
 use ottla_log::{LogDir, LogDirLimits};
 use ottla_metadata::configs::BrokerProperties;
+use ottla_protocol::k19_create_topics::CreatableTopic;
 use ottla_protocol::message::{ApiRequest, Message};
-use ottla_protocol::{Millis, NodeId, Reader, RequestHeader, ResponseHeader, request_frame};
+use ottla_protocol::{
+    CreateTopicsRequest, Millis, NodeId, Reader, RequestHeader, ResponseHeader, request_frame,
+};
 
 /// What the clock shows, milliseconds since the Unix epoch.
 pub(crate) const NOW: i64 = 1_700_000_000_000;
@@ -179,15 +182,8 @@ impl Client {
         self.stream.set_read_timeout(Some(limit)).unwrap();
     }
 
-    /// Sends a request and reads its answer.
-    pub(crate) fn ask<R: ApiRequest>(
-        &mut self,
-        version: i16,
-        request: &R,
-    ) -> io::Result<R::Response>
-    where
-        R::Response: Message,
-    {
+    /// Sends a request.
+    pub(crate) fn tell<R: ApiRequest>(&mut self, version: i16, request: &R) -> io::Result<()> {
         self.correlation += 1;
         let header = RequestHeader {
             correlation_id: self.correlation,
@@ -198,6 +194,19 @@ impl Client {
         for part in frame.into_parts() {
             self.stream.write_all(&part)?;
         }
+        Ok(())
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) fn ask<R: ApiRequest>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> io::Result<R::Response>
+    where
+        R::Response: Message,
+    {
+        self.tell(version, request)?;
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
@@ -208,4 +217,17 @@ impl Client {
         assert_eq!(header.correlation_id, self.correlation);
         Ok(R::Response::decode(&mut reader, version).unwrap())
     }
+}
+
+/// Creates a topic; it can be used when this returns.
+pub(crate) fn create(client: &mut Client, name: &'static str, partitions: i32) {
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    assert_eq!(client.ask(7, &request).unwrap().topics[0].error_code, 0);
 }

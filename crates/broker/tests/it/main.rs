@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod coordinator;
+#[cfg(test)]
+mod data;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod records;
