@@ -186,11 +186,20 @@ impl Accepting {
             tokio::time::sleep(wait).await;
         }
         let Ok(stream) = stream.into_std() else { return Some(()) };
-        let accepted = Accepted { stream, peer, listener: Arc::clone(&self.name), slot };
-        let turn = self.next_worker.get();
-        self.next_worker.set(turn.wrapping_add(1));
-        let worker = self.workers.get(turn % self.workers.len().max(1))?;
-        worker.send(accepted).ok()
+        self.give(Accepted { stream, peer, listener: Arc::clone(&self.name), slot })
+    }
+
+    /// To the next worker, past those that have ended.
+    fn give(&self, mut accepted: Accepted) -> Option<()> {
+        for _ in 0..self.workers.len() {
+            let turn = self.next_worker.get();
+            self.next_worker.set(turn.wrapping_add(1));
+            match self.workers.get(turn % self.workers.len())?.send(accepted) {
+                Ok(()) => return Some(()),
+                Err(mpsc::error::SendError(back)) => accepted = back,
+            }
+        }
+        None
     }
 }
 

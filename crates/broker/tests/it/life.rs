@@ -5,28 +5,15 @@ use std::sync::Arc;
 
 use ottla_broker::{Broker, StartError};
 use ottla_protocol::k01_fetch::{FetchPartition, FetchTopic};
-use ottla_protocol::k19_create_topics::CreatableTopic;
 use ottla_protocol::k75_describe_topic_partitions::TopicRequest;
 use ottla_protocol::{
-    ApiVersionsRequest, CreateTopicsRequest, DescribeTopicPartitionsRequest, ErrorCode,
-    FetchRequest, MetadataRequest, NodeId,
+    ApiVersionsRequest, DescribeTopicPartitionsRequest, ErrorCode, FetchRequest, MetadataRequest,
+    NodeId,
 };
 
-use crate::fixture::{Client, Running, World, listener};
+use crate::fixture::{Client, Running, World, create, listener};
 
 const CLEAN: &str = ".kafka_cleanshutdown";
-
-fn create(client: &mut Client, name: &'static str, partitions: i32) {
-    let topic = CreatableTopic {
-        name: name.into(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-    assert_eq!(client.ask(7, &request).unwrap().topics[0].error_code, 0);
-}
 
 /// The topics that there are, and who leads their first partition.
 fn topics(client: &mut Client) -> Vec<(String, i32)> {
