@@ -11,7 +11,7 @@ mod snapshots;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,7 +63,8 @@ struct Host {
     /// Bytes appended since the last snapshot was begun, and when that was.
     bytes_after_snapshot: u64,
     snapshot_at: Millis,
-    snapshot_runs: bool,
+    /// The thread that writes a snapshot.
+    snapshot_thread: Option<JoinHandle<()>>,
     snapshots: Vec<LogEnd>,
 }
 
@@ -95,23 +96,25 @@ impl Host {
             let message = match messages.recv_timeout(self.wait()) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
+                // Not while this host has a sender of its own; then it is over all the same.
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
             };
             match self.turn(message, messages) {
                 Ok(true) => {}
                 Ok(false) => {
-                    refuse_rest(
-                        messages,
-                        &Refusal::new(ErrorCode::NotController, "the controller has stopped"),
-                    );
-                    return;
+                    let stopped =
+                        Refusal::new(ErrorCode::NotController, "the controller has stopped");
+                    refuse_rest(messages, &stopped);
+                    break;
                 }
                 Err(failure) => {
                     self.fail(&failure, messages);
-                    return;
+                    break;
                 }
             }
         }
+        // Whoever opens the directory next must not find it still being written to.
+        self.wait_for_snapshot();
     }
 
     /// How long nothing needs to be done.
@@ -123,7 +126,7 @@ impl Host {
             .next_deadline()
             .map_or(LONGEST, |deadline| deadline.get().saturating_sub(now));
         let snapshot = match i64::try_from(self.settings.snapshot_interval_ms) {
-            Ok(interval) if interval > 0 && !self.snapshot_runs => {
+            Ok(interval) if interval > 0 && self.snapshot_thread.is_none() => {
                 self.snapshot_at.get().saturating_add(interval).saturating_sub(now)
             }
             Ok(_) | Err(_) => LONGEST,

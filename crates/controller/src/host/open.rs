@@ -90,7 +90,7 @@ impl Host {
             committed,
             bytes_after_snapshot: loaded.bytes_after_snapshot,
             snapshot_at: now,
-            snapshot_runs: false,
+            snapshot_thread: None,
             snapshots: loaded.snapshots,
         };
         host.elect(&bootstrap)?;

@@ -24,7 +24,7 @@ impl Host {
         }
         if !due
             || self.bytes_after_snapshot == 0
-            || self.snapshot_runs
+            || self.snapshot_thread.is_some()
             || self.machine.in_transaction()
         {
             return Ok(());
@@ -51,7 +51,7 @@ impl Host {
             let _ = sender.send(Message::SnapshotDone(outcome));
         };
         match thread::Builder::new().name("metadata-snapshot".to_owned()).spawn(write) {
-            Ok(_) => self.snapshot_runs = true,
+            Ok(thread) => self.snapshot_thread = Some(thread),
             Err(error) => warn!("no snapshot of the metadata is taken now: {error}"),
         }
         Ok(())
@@ -62,7 +62,7 @@ impl Host {
         &mut self,
         outcome: Result<LogEnd, ControllerError>,
     ) -> Result<(), ControllerError> {
-        self.snapshot_runs = false;
+        self.wait_for_snapshot();
         let id = match outcome {
             Ok(id) => id,
             Err(error) => {
@@ -82,5 +82,14 @@ impl Host {
         }
         let oldest = self.snapshots.first().map_or(Offset::ZERO, |oldest| oldest.offset);
         self.log.remove_before(oldest)
+    }
+
+    /// Waits until the thread that writes a snapshot, if there is one, is done.
+    pub(super) fn wait_for_snapshot(&mut self) {
+        if let Some(thread) = self.snapshot_thread.take()
+            && thread.join().is_err()
+        {
+            warn!("the thread that wrote a snapshot of the metadata panicked");
+        }
     }
 }
