@@ -67,7 +67,7 @@ fn kib(bytes: usize) -> u32 {
 
 impl QueuedBytes {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let all = kib(limits.queued_bytes_max).min(u32::MAX >> 3).max(2);
+        let all = kib(limits.queued_bytes_max).clamp(2, u32::MAX >> 3);
         let small_kib_max = (all / 4).max(1);
         let pool = |kib: u32| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(1)));
         Self {

@@ -208,14 +208,15 @@ fn append_one(
     // An absent batch is refused as an empty one, as in Kafka.
     let mut batch = batch.unwrap_or_default();
     if let Err(refusal) = check_produced(cx.version, &batch) {
-        return refuse_batch(cx, &refusal);
+        let message = Some(StrBytes::from(refusal.to_string()));
+        return PartitionProduceResponse { error_message: message, ..refuse_batch(cx, &refusal) };
     }
     let now = cx.shared.now();
     let rules = partition.config().rules(now);
     let validated = SCRATCH.with_borrow_mut(|scratch| validate(&mut batch, &rules, scratch));
     let validated = match validated {
         Ok(validated) => validated,
-        Err(refusal) => return refuse_batch(cx, &refusal),
+        Err(refusal) => return at_log(&partition, refuse_batch(cx, &refusal)),
     };
     let log_append_time = validated.log_append_time;
     match validated.rebuilt {
@@ -230,8 +231,26 @@ fn append_one(
             ..Default::default()
         },
         Err(Refused::Replica(error)) => refuse(errors::replica(error), None),
-        Err(Refused::Log(error)) => refuse(errors::append(&error), None),
+        Err(Refused::Log(error)) => at_log(&partition, refuse(errors::append(&error), None)),
     }
+}
+
+/// With most errors of a log Kafka says where it begins.
+fn at_log(
+    partition: &HostedPartition,
+    answer: PartitionProduceResponse,
+) -> PartitionProduceResponse {
+    const SILENT: [ErrorCode; 4] = [
+        ErrorCode::CorruptMessage,
+        ErrorCode::MessageTooLarge,
+        ErrorCode::RecordListTooLarge,
+        ErrorCode::KafkaStorageError,
+    ];
+    if SILENT.contains(&ErrorCode::from(answer.error_code)) {
+        return answer;
+    }
+    let log_start_offset = partition.ends().0.log_start.get();
+    PartitionProduceResponse { log_start_offset, ..answer }
 }
 
 fn find(

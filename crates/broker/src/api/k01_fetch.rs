@@ -21,7 +21,6 @@ use crate::connection::Handled;
 use crate::dispatch::Context;
 use crate::errors;
 use crate::fetch_sessions::{FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted};
-use crate::hosted::believed_epoch;
 use crate::mailbox::Signal;
 use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation};
 
@@ -241,10 +240,12 @@ fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPart
 }
 
 fn fetch_from(wanted: &Wanted, terms: Terms, room: usize, first: bool) -> FetchFrom {
+    // Unlike elsewhere, every number below 0 is none here, as in Kafka.
+    let known = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
     FetchFrom {
         offset: Offset(wanted.fetch_offset),
-        current_leader_epoch: believed_epoch(wanted.current_leader_epoch),
-        last_fetched_epoch: believed_epoch(wanted.last_fetched_epoch),
+        current_leader_epoch: known(wanted.current_leader_epoch),
+        last_fetched_epoch: known(wanted.last_fetched_epoch),
         max_bytes: usize::try_from(wanted.max_bytes).unwrap_or(0).min(room),
         // The first batch of an answer is sent whole, whatever its size: consumers make progress.
         at_least_one: first,

@@ -28,7 +28,15 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
                 response = reply;
             }
         }
-        response.topics.extend(refused);
+        for refused in refused {
+            let same = |topic: &&mut OffsetCommitResponseTopic| {
+                topic.name == refused.name && topic.topic_id == refused.topic_id
+            };
+            match response.topics.iter_mut().find(same) {
+                Some(topic) => topic.partitions.extend(refused.partitions),
+                None => response.topics.push(refused),
+            }
+        }
         response
     })
 }

@@ -42,11 +42,6 @@ fn refused(topic: &OffsetDeleteRequestTopic) -> OffsetDeleteResponseTopic {
     let partitions = topic.partitions.iter().map(|partition| OffsetDeleteResponsePartition {
         partition_index: partition.partition_index,
         error_code: ErrorCode::UnknownTopicOrPartition.into(),
-        ..Default::default()
     });
-    OffsetDeleteResponseTopic {
-        name: topic.name.clone(),
-        partitions: partitions.collect(),
-        ..Default::default()
-    }
+    OffsetDeleteResponseTopic { name: topic.name.clone(), partitions: partitions.collect() }
 }
