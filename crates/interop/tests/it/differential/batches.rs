@@ -10,6 +10,7 @@ use ottla_records::{
     set_max_timestamp,
 };
 
+use super::configs::Setting;
 use super::pair::{Outcome, Pair, Side};
 use super::topics::{configured, create, settle};
 use crate::wire::requests::{FETCH_BY_NAME, fetch, one, produce, produce_by_id};
@@ -26,7 +27,7 @@ enum Free {
 }
 
 /// Topics: version of Produce, settings, what may differ in their bytes.
-const TOPICS: &[(&str, i16, &[(&str, Option<&str>)], Free)] = &[
+const TOPICS: &[(&str, i16, &[Setting<'_>], Free)] = &[
     ("plain", 11, &[], Free::Nothing),
     ("by-id", 13, &[], Free::Nothing),
     ("old", 3, &[], Free::Nothing),
@@ -80,7 +81,11 @@ fn produce_all(
             }
         }
     };
-    for (name, bytes) in corpus {
+    // Rebuilding a batch, Kafka reads the keys of headers as UTF-8 and stores U+FFFD for what is
+    // none; Ottla keeps the bytes.
+    let rebuilt = ["opened", "zstd"].contains(&topic);
+    let keeps = |name: &str| rebuilt && name.contains("key not UTF-8");
+    for (name, bytes) in corpus.iter().filter(|(name, _)| !keeps(name)) {
         let request = |side: &Side| {
             let records = bytes.clone();
             if version >= 13 {

@@ -23,8 +23,11 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
+/// Name and value of a setting.
+pub(super) type Setting<'a> = (&'a str, Option<&'a str>);
+
 /// Settings that no topic may have.
-pub(super) const BAD_TOPIC_CONFIGS: &[(&str, Option<&str>)] = &[
+pub(super) const BAD_TOPIC_CONFIGS: &[Setting<'_>] = &[
     ("no.such.setting", Some("1")),
     ("", Some("1")),
     ("retention.ms", Some("abc")),
@@ -179,7 +182,7 @@ fn alter_topics(pair: &mut Pair) -> anyhow::Result<()> {
 }
 
 /// Kind and name of a resource and its settings.
-type Resource<'a> = (i8, &'a str, &'a [(&'a str, Option<&'a str>)]);
+type Resource<'a> = (i8, &'a str, &'a [Setting<'a>]);
 
 fn alter(
     pair: &mut Pair,
@@ -212,7 +215,10 @@ fn alter(
 }
 
 /// Kind and name of a resource, and operation, setting and value of each change.
-type Change<'a> = (i8, &'a str, &'a [(i8, &'a str, Option<&'a str>)]);
+type Change<'a> = (i8, &'a str, &'a [Op<'a>]);
+
+/// Operation, setting, value.
+type Op<'a> = (i8, &'a str, Option<&'a str>);
 
 fn change(pair: &mut Pair, case: &str, version: i16, changes: &[Change<'_>]) -> anyhow::Result<()> {
     let resource = |(kind, name, changes): &Change<'_>| k44::AlterConfigsResource {
@@ -241,7 +247,7 @@ fn change(pair: &mut Pair, case: &str, version: i16, changes: &[Change<'_>]) -> 
 }
 
 fn alter_incrementally(pair: &mut Pair) -> anyhow::Result<()> {
-    let on_topic: &[(&str, &[(i8, &str, Option<&str>)])] = &[
+    let on_topic: &[(&str, &[Op<'_>])] = &[
         ("set", &[(SET, "retention.ms", Some("5")), (SET, "cleanup.policy", Some("compact"))]),
         ("append", &[(APPEND, "cleanup.policy", Some("delete"))]),
         ("append what is there", &[(APPEND, "cleanup.policy", Some("delete"))]),
@@ -287,7 +293,7 @@ fn alter_incrementally(pair: &mut Pair) -> anyhow::Result<()> {
 }
 
 fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
-    let on_broker: &[(&str, &[(i8, &str, Option<&str>)])] = &[
+    let on_broker: &[(&str, &[Op<'_>])] = &[
         ("dynamic", &[(SET, "log.retention.ms", Some("360000000"))]),
         ("dynamic, bad value", &[(SET, "log.retention.ms", Some("x"))]),
         ("dynamic, out of range", &[(SET, "log.cleaner.threads", Some("-1"))]),
@@ -302,6 +308,7 @@ fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
             let case = format!("broker {broker:?}: {case}");
             change(pair, &case, 1, &[(BROKER, broker, changes)])?;
         }
+        wait_until_deleted(pair, broker, "log.cleanup.policy")?;
         describe(pair, &format!("broker {broker:?} altered"), &[wanted(BROKER, broker, None)])?;
         let back = [(DELETE, "log.retention.ms", None)];
         change(pair, &format!("broker {broker:?}: back"), 1, &[(BROKER, broker, &back)])?;
@@ -310,7 +317,7 @@ fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
         let dynamic = [(SET, "log.retention.ms", Some("360000000"))];
         change(pair, &format!("broker {broker:?}"), 1, &[(BROKER, broker, &dynamic)])?;
     }
-    let on_group: &[(&str, &str, &[(i8, &str, Option<&str>)])] = &[
+    let on_group: &[(&str, &str, &[Op<'_>])] = &[
         ("good", "a-group", &[(SET, "consumer.session.timeout.ms", Some("50000"))]),
         ("bad", "a-group", &[(SET, "consumer.session.timeout.ms", Some("x"))]),
         ("too small", "a-group", &[(SET, "consumer.session.timeout.ms", Some("1"))]),
@@ -321,7 +328,7 @@ fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
         change(pair, &format!("group: {case}"), 1, &[(GROUP, group, changes)])?;
     }
     describe(pair, "group altered", &[wanted(GROUP, "a-group", None)])?;
-    let on_metrics: &[(&str, &[(i8, &str, Option<&str>)])] = &[
+    let on_metrics: &[(&str, &[Op<'_>])] = &[
         ("good", &[(SET, "interval.ms", Some("5000"))]),
         ("bad", &[(SET, "interval.ms", Some("x"))]),
         ("too small", &[(SET, "interval.ms", Some("1"))]),
@@ -330,6 +337,28 @@ fn alter_others(pair: &mut Pair) -> anyhow::Result<()> {
     ];
     for (case, changes) in on_metrics {
         change(pair, &format!("metrics: {case}"), 1, &[(CLIENT_METRICS, "m", changes)])?;
+    }
+    Ok(())
+}
+
+/// Kafka's broker hears of its settings a moment after they are altered.
+fn wait_until_deleted(pair: &mut Pair, broker: &str, setting: &str) -> anyhow::Result<()> {
+    let request = DescribeConfigsRequest {
+        resources: vec![wanted(BROKER, broker, Some(&[setting]))],
+        ..Default::default()
+    };
+    for side in [&mut pair.kafka, &mut pair.ottla] {
+        let mut tries = 0;
+        loop {
+            let answer = side.ask(4, &request)?;
+            let configs = answer.results.iter().flat_map(|result| &result.configs);
+            // Set by a dynamic setting of brokers.
+            if !configs.into_iter().any(|config| [2, 3].contains(&config.config_source)) {
+                break;
+            }
+            tries += 1;
+            anyhow::ensure!(tries < 10_000, "{setting} stays: {answer:?}");
+        }
     }
     Ok(())
 }

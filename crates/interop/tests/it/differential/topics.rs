@@ -228,11 +228,12 @@ fn metadata(pair: &mut Pair) -> anyhow::Result<()> {
         })?;
     }
     for version in 10..=13 {
-        pair.both("by id", version, |side| {
+        let request = |side: &Side| {
             let by_id = |topic_id| MetadataRequestTopic { topic_id, ..Default::default() };
             let ids = [side.id("a.b"), Uuid([7; 16]), side.id("v2.plain")];
             MetadataRequest { topics: Some(ids.map(by_id).into()), ..Default::default() }
-        })?;
+        };
+        pair.both_less("by id", version, request, sorted)?;
         pair.both("by id and name", version, |side| {
             let topics = vec![MetadataRequestTopic {
                 topic_id: side.id("a.b"),
