@@ -208,8 +208,7 @@ fn append_one(
     // An absent batch is refused as an empty one, as in Kafka.
     let mut batch = batch.unwrap_or_default();
     if let Err(refusal) = check_produced(cx.version, &batch) {
-        let message = Some(StrBytes::from(refusal.to_string()));
-        return PartitionProduceResponse { error_message: message, ..refuse_batch(cx, &refusal) };
+        return refuse_batch(cx, &refusal);
     }
     let now = cx.shared.now();
     let rules = partition.config().rules(now);
