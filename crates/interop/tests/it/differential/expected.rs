@@ -191,6 +191,34 @@ pub(super) const EXPECTED: &[Expected] = &[
         "results[1].configs[log.retention.ms].synonyms[log.retention.hours]*",
         "Ottla lists the fallbacks of topic settings, not those among broker settings",
     ),
+    differs(
+        "batches",
+        "Produce",
+        "*length *",
+        "responses[*].partition_responses[0].error_message",
+        "Kafka says why it refuses bytes that do not even look like a batch, and only those",
+    ),
+    differs(
+        "batches",
+        "Produce",
+        "*magic *",
+        "responses[*].partition_responses[0].error_message",
+        "Kafka says why it refuses bytes that do not even look like a batch, and only those",
+    ),
+    differs(
+        "batches",
+        "Produce",
+        "*: only zeros",
+        "responses[*].partition_responses[0].error_message",
+        "Kafka says why it refuses bytes that do not even look like a batch, and only those",
+    ),
+    differs(
+        "batches",
+        "Produce",
+        "*: cut to * with its length*",
+        "responses[*].partition_responses[0].log_start_offset",
+        "Kafka fails on half a header before it comes to the log",
+    ),
 ];
 
 /// Whether `text` is what `pattern` says, where `*` is any text.
