@@ -84,7 +84,8 @@ fn unit(root: &Path) -> anyhow::Result<()> {
 }
 
 fn release(root: &Path) -> anyhow::Result<()> {
-    process::run(process::cargo(root).args(["build", "--locked", "--release", "--bin", "ottla"]))
+    // The command of the README, as far as it ends by itself.
+    process::run(process::cargo(root).args(["run", "--locked", "--release", "--", "--version"]))
 }
 
 fn fetch_clients(root: &Path) -> anyhow::Result<()> {
