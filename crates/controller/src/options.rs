@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ottla_env::{Clock, Disk, Rng};
-use ottla_metadata::configs::{BrokerProperties, Effective};
+use ottla_metadata::configs::BrokerProperties;
 
 use crate::meta::MetaProperties;
 use crate::voters::Endpoint;
@@ -45,30 +45,5 @@ pub struct MetadataLogSettings {
 impl Default for MetadataLogSettings {
     fn default() -> Self {
         Self { segment_bytes: 1 << 30, snapshot_bytes: 20 << 20, snapshot_interval_ms: 3_600_000 }
-    }
-}
-
-impl MetadataLogSettings {
-    /// As the settings of a process say.
-    #[must_use]
-    pub fn of(properties: &BrokerProperties) -> Self {
-        let image = ottla_metadata::Image::default();
-        let effective = Effective { image: &image, node: ottla_protocol::NodeId::NONE, properties };
-        let number = |name: &str, otherwise: u64| {
-            let value = effective.broker(name).as_i64();
-            value.map_or(otherwise, |value| u64::try_from(value).unwrap_or(0))
-        };
-        let standard = Self::default();
-        Self {
-            segment_bytes: number("metadata.log.segment.bytes", standard.segment_bytes),
-            snapshot_bytes: number(
-                "metadata.log.max.record.bytes.between.snapshots",
-                standard.snapshot_bytes,
-            ),
-            snapshot_interval_ms: number(
-                "metadata.log.max.snapshot.interval.ms",
-                standard.snapshot_interval_ms,
-            ),
-        }
     }
 }

@@ -122,3 +122,61 @@ fn a_disk_that_fails_ends_the_controller() {
         "it is never tried again as if nothing had happened"
     );
 }
+
+#[test]
+fn damage_anywhere_is_a_sentence_or_is_repaired() {
+    let world = World::new();
+    world.formatted();
+    let controller = world.start().unwrap();
+    serving(&controller, 1, -1);
+    create(&controller, vec![creatable("t", 3, &[("retention.ms", "1000")])]);
+    controller.stop();
+    drop(controller);
+    let files: Vec<_> =
+        world.disk.files().into_iter().filter(|(_, content)| !content.is_empty()).collect();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % u64::try_from(below).unwrap()).unwrap()
+    };
+    let (mut started, mut refused) = (0, 0);
+    for _ in 0..600 {
+        let damaged = World::new();
+        for (path, content) in &files {
+            damaged.disk.create_dir(path.parent().unwrap()).unwrap();
+            damaged.disk.write_atomically(path, content.clone().into()).unwrap();
+        }
+        let (path, mut content) = files[draw(files.len())].clone();
+        match draw(4) {
+            0 => content.truncate(draw(content.len())),
+            1 => {
+                let at = draw(content.len());
+                content.splice(at..at, [0xff; 9]);
+            }
+            _ => {
+                let at = draw(content.len());
+                content[at] = content[at].wrapping_add(u8::try_from(1 + draw(255)).unwrap());
+            }
+        }
+        damaged.disk.write_atomically(&path, content.into()).unwrap();
+        match ottla_controller::inspect(damaged.disk.as_ref(), &World::dir()).unwrap() {
+            ottla_controller::Contents::Formatted(_) => {}
+            ottla_controller::Contents::Damaged(what) => {
+                assert!(what.starts_with("meta.properties is damaged: "), "{what}");
+                refused += 1;
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        match damaged.start() {
+            Ok(_) => started += 1,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+    }
+    assert!(started > 50 && refused > 50, "{started} started, {refused} were refused");
+}
