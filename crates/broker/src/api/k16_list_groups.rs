@@ -20,15 +20,13 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
             };
             let reply = context.shared.groups.submit(shard, command).await;
             let Reply::ListGroups(listed) = reply else { continue };
-            match ErrorCode::from(listed.error_code) {
-                ErrorCode::None => response.groups.extend(listed.groups),
-                // It is another broker's by now, or nobody's: not here, in any case.
-                ErrorCode::NotCoordinator => {}
+            let error = ErrorCode::from(listed.error_code);
+            // What is another broker's by now, or nobody's, is not here in any case.
+            if error != ErrorCode::None && error != ErrorCode::NotCoordinator {
                 // Half a list would be taken for the whole.
-                error => {
-                    return ListGroupsResponse { error_code: error.into(), ..Default::default() };
-                }
+                return ListGroupsResponse { error_code: error.into(), ..Default::default() };
             }
+            response.groups.extend(listed.groups);
         }
         response
     })

@@ -177,3 +177,67 @@ impl Answers {
         batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::limits::{Limits, QueuedBytes};
+
+    async fn share(budget: &QueuedBytes) -> QueuedShare {
+        budget.take(1024).await.unwrap()
+    }
+
+    fn budget() -> QueuedBytes {
+        QueuedBytes::new(&Limits { queued_bytes_max: 16 * 1024, ..Limits::default() })
+    }
+
+    fn segments(text: &'static str) -> Segments {
+        vec![Bytes::from_static(text.as_bytes())]
+    }
+
+    #[tokio::test]
+    async fn answers_go_out_in_order_and_silent_ones_not_at_all() {
+        let (answers, budget) = (Answers::new(10), budget());
+        let (first, wait) = oneshot::channel();
+        let later = async move { Ok(wait.await.unwrap()) };
+        answers.push_later(Box::pin(later), share(&budget).await);
+        answers.push_later(Box::pin(ready(Ok(Segments::new()))), share(&budget).await);
+        answers.push_ready(segments("c"));
+        answers.push_later(Box::pin(pending()), share(&budget).await);
+        first.send(segments("a")).unwrap();
+        let mut batch = answers.next_batch().await.unwrap();
+        assert_eq!(batch.bytes_mut(), &["a", "c"]);
+        assert!(!answers.is_empty());
+        answers.written(batch);
+        assert_eq!(answers.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_request_s_share_is_given_back_before_its_answer_is_written() {
+        let (answers, budget) = (Answers::new(10), budget());
+        for _ in 0..20 {
+            let share = tokio::time::timeout(Duration::from_secs(30), share(&budget)).await;
+            answers.push_later(Box::pin(ready(Ok(segments("a")))), share.unwrap());
+            // Taken, and never written.
+            drop(answers.next_batch().await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_given_ends_the_connection_after_those_before_it() {
+        let (answers, budget) = (Answers::new(10), budget());
+        let reason = CloseReason::Encode("too long".to_owned());
+        answers.push_ready(segments("a"));
+        answers.push_later(Box::pin(ready(Err(reason.clone()))), share(&budget).await);
+        answers.push_ready(segments("c"));
+        let mut batch = answers.next_batch().await.unwrap();
+        assert_eq!(batch.bytes_mut(), &["a"]);
+        answers.written(batch);
+        assert_eq!(answers.next_batch().await.err(), Some(reason));
+    }
+}

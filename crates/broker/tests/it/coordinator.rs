@@ -102,12 +102,10 @@ fn a_shard_whose_append_failed_is_loaded_again() {
     // The next look at the clock is the timer's.
     let found = loop {
         let (offset, error) = committed(&mut client);
-        match error {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress => {
-                std::thread::yield_now();
-            }
-            _ => break (offset, error),
+        if error != ErrorCode::NotCoordinator && error != ErrorCode::CoordinatorLoadInProgress {
+            break (offset, error);
         }
+        std::thread::yield_now();
     };
     assert_eq!(found, (3, ErrorCode::None));
     assert_eq!(commit(&mut client, 5, ""), ErrorCode::None);

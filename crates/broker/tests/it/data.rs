@@ -327,3 +327,17 @@ fn a_disk_that_fails_is_an_answer() {
     }
     drop(running);
 }
+
+#[test]
+fn who_has_finished_sending_is_answered() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    client.tell(12, &produce(-1, "orders", batch(BatchOptions::default(), b"a"))).unwrap();
+    client.finish();
+    let answer = client.hear::<ProduceRequest>(12).unwrap();
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    assert!(client.hear::<ProduceRequest>(12).is_err());
+    running.stop();
+}

@@ -207,6 +207,19 @@ impl Client {
         R::Response: Message,
     {
         self.tell(version, request)?;
+        self.hear::<R>(version)
+    }
+
+    /// Sends nothing any more.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Reads the answer to the request that was sent last.
+    pub(crate) fn hear<R: ApiRequest>(&mut self, version: i16) -> io::Result<R::Response>
+    where
+        R::Response: Message,
+    {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
