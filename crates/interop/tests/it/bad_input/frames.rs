@@ -77,6 +77,10 @@ fn larger_frames_are_read_after_the_first_valid_request() -> anyhow::Result<()> 
 #[test]
 fn frames_that_never_end_cost_nobody_else_anything() -> anyhow::Result<()> {
     let mut scene = Scene::start(&[])?;
+    if !scene.is_ottla() {
+        // Kafka sets aside what is announced, and runs out of memory.
+        return Ok(());
+    }
     let mut waiting = Vec::new();
     // As large as may be announced; together far more than the broker may hold.
     for n in 0..300_i32 {

@@ -54,7 +54,7 @@ fn batches_are_answered_and_stored_as_by_kafka() -> anyhow::Result<()> {
         produce_all(&mut pair, topic, *version, &corpus, *free)?;
         compare_logs(&mut pair, topic, *version, *free)?;
     }
-    pair.finish("batches", TOPICS.len() * 500)
+    pair.finish("batches", TOPICS.len() * 1_000)
 }
 
 fn produce_all(

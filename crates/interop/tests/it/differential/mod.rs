@@ -20,14 +20,14 @@ fn topics_are_kafkas() -> anyhow::Result<()> {
     versions::compare(&mut pair)?;
     topics::compare(&mut pair)?;
     partitions::compare(&mut pair)?;
-    pair.finish("topics", 300)
+    pair.finish("topics", 1_300)
 }
 
 #[test]
 fn configs_are_kafkas() -> anyhow::Result<()> {
     let mut pair = Pair::start(&["log.retention.hours=100", "log.cleaner.threads=2"])?;
     configs::compare(&mut pair)?;
-    pair.finish("configs", 100)
+    pair.finish("configs", 900)
 }
 
 #[test]
@@ -35,5 +35,5 @@ fn offsets_and_groups_are_kafkas() -> anyhow::Result<()> {
     let mut pair = Pair::start(&[])?;
     offsets::compare(&mut pair)?;
     groups::compare(&mut pair)?;
-    pair.finish("offsets", 200)
+    pair.finish("offsets", 3_500)
 }
