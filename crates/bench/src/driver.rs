@@ -174,7 +174,8 @@ pub(crate) fn produce(
 ) -> anyhow::Result<()> {
     let mut client = Client::connect(address)?;
     let mut open = VecDeque::new();
-    for partition in partitions.collect::<Vec<_>>().into_iter().cycle().take(usize::try_from(batches)?) {
+    let partitions: Vec<i32> = partitions.collect();
+    for partition in partitions.iter().copied().cycle().take(usize::try_from(batches)?) {
         if open.len() == in_flight {
             open.pop_front();
             client.expect_produced()?;

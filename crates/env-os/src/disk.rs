@@ -267,7 +267,8 @@ mod tests {
         let mut expected = Vec::new();
         for (round, len) in [10, 200_000, 4096, 3_000_001, 131_072, 1_048_576, 7].iter().enumerate()
         {
-            let bytes: Vec<u8> = (0..*len).map(|i: usize| (i * 31 + round) as u8).collect();
+            let bytes: Vec<u8> =
+                (0..*len).map(|i: usize| (i * 31 + round).to_le_bytes()[0]).collect();
             let (a, b) = bytes.split_at(len / 3);
             let slices = [a, b].map(Bytes::copy_from_slice);
             file.write_bulk_at(&slices, expected.len() as u64).unwrap();
