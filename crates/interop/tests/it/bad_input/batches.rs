@@ -16,7 +16,7 @@ fn error(answer: &ProduceResponse) -> anyhow::Result<ErrorCode> {
 #[test]
 fn damaged_batches_are_refused_and_leave_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::start(&[])?;
-    scene.create("damaged", &[])?;
+    scene.create("damaged", &[("retention.ms", "-1")])?;
     let mut client = scene.connect()?;
     let mut refused = 0;
     let mut end = 0;

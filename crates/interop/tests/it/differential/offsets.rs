@@ -13,7 +13,7 @@ use ottla_protocol::{
 
 use super::pair::{Pair, versions};
 use super::topics::{create, settle, topic};
-use crate::wire::requests::{TIME, batch_of, fetch, idempotent_batch, produce};
+use crate::wire::requests::{batch_of, fetch, idempotent_batch, produce, time as base_time};
 
 pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
     let topics = [topic("log", 2, 1), topic("empty", 1, 1), topic("cut", 1, 1)];
@@ -56,7 +56,7 @@ fn list_offsets(pair: &mut Pair) -> anyhow::Result<()> {
     let asked: [(&str, &[i32]); 4] =
         [("log", &[0, 1, 9]), ("empty", &[0]), ("cut", &[0]), ("nobody", &[0])];
     let mut times: Vec<i64> = (-8..=0).collect();
-    times.extend([0, 1, 4, 5, 6, 99, 100, 650, 800, 900, 901].map(|after| TIME + after));
+    times.extend([0, 1, 4, 5, 6, 99, 100, 650, 800, 900, 901].map(|after| base_time() + after));
     times.push(i64::MAX);
     times.push(i64::MIN);
     for version in versions(ApiKey::ListOffsets) {
@@ -81,7 +81,7 @@ fn list_offsets(pair: &mut Pair) -> anyhow::Result<()> {
                     ..Default::default()
                 }
             };
-            let case = format!("at {}", if *time > 0 { *time - TIME } else { *time });
+            let case = format!("at {}", if *time > 0 { *time - base_time() } else { *time });
             pair.both_less(&case, version, |_| request(0, -1), sorted)?;
             if version >= 2 {
                 let case = format!("{case}, committed");

@@ -1,5 +1,6 @@
 //! Requests as the tests need them: one topic, one partition, no session. Must not know brokers.
 
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -10,8 +11,15 @@ use ottla_protocol::{
 };
 use ottla_records::{BatchBuilder, BatchOptions};
 
-/// 2025-10-09T08:53:20Z, when all records were made.
-pub(crate) const TIME: i64 = 1_760_000_000_000;
+/// When all records were made: today, as brokers delete what is old. In milliseconds, the same
+/// throughout a run.
+pub(crate) fn time() -> i64 {
+    static TIME: OnceLock<i64> = OnceLock::new();
+    *TIME.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
+        i64::try_from(now.as_millis()).expect("a clock that is set")
+    })
+}
 
 /// The last version of Produce that names topics, and the first that gives their ids.
 pub(crate) const PRODUCE_BY_NAME: i16 = 12;
@@ -21,7 +29,7 @@ pub(crate) const PRODUCE_BY_ID: i16 = 13;
 pub(crate) const FETCH_BY_NAME: i16 = 12;
 pub(crate) const FETCH_BY_ID: i16 = 18;
 
-/// A batch of records: milliseconds after [`TIME`], and value.
+/// A batch of records: milliseconds after [`time`], and value.
 pub(crate) fn batch_of(records: &[(i64, &str)]) -> Bytes {
     built(BatchOptions::default(), records)
 }
@@ -31,8 +39,7 @@ pub(crate) fn one(value: &str) -> Bytes {
     batch_of(&[(0, value)])
 }
 
-/// A batch of `count` records from an idempotent producer, of today: brokers forget producers after
-/// a day.
+/// A batch of `count` records from an idempotent producer.
 pub(crate) fn idempotent_batch(
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
@@ -41,9 +48,7 @@ pub(crate) fn idempotent_batch(
 ) -> Bytes {
     let options =
         BatchOptions { producer_id, producer_epoch, base_sequence, ..BatchOptions::default() };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
-    let now = i64::try_from(now.as_millis()).expect("a clock that is set");
-    built(options, &vec![(now - TIME, "value"); count])
+    built(options, &vec![(0, "value"); count])
 }
 
 /// A batch that claims to be part of a transaction.
@@ -62,7 +67,9 @@ fn built(options: BatchOptions, records: &[(i64, &str)]) -> Bytes {
     let mut batch = BatchBuilder::new(options).expect("no codec");
     for (after, value) in records {
         let value = value.as_bytes();
-        batch.append(Millis(TIME + after), Some(b"key"), Some(value), &[]).expect("a good record");
+        batch
+            .append(Millis(time() + after), Some(b"key"), Some(value), &[])
+            .expect("a good record");
     }
     batch.build().expect("a good batch").into()
 }
