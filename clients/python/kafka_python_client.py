@@ -34,7 +34,10 @@ def content(message):
 
 def consumer(bootstrap, group, **config):
     settings = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
-    return KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, **settings, **config)
+    reader = KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, **settings, **config)
+    # A subscription that arrives together with the first metadata is forgotten: wait for that.
+    reader.topics()
+    return reader
 
 
 def take(reader, count):

@@ -22,6 +22,9 @@ struct Expected {
     /// Against Ottla only.
     #[serde(default)]
     ottla: BTreeMap<String, String>,
+    /// Starts of names whose tests fail now and then everywhere.
+    #[serde(default)]
+    unsteady: BTreeMap<String, String>,
     /// How many pass against Apache Kafka 4.4.0.
     passing: usize,
 }
@@ -31,6 +34,12 @@ impl Expected {
         let text = std::fs::read_to_string(repository::source("expectations.toml"))?;
         let mut all: BTreeMap<String, Self> = toml::from_str(&text)?;
         all.remove(suite).with_context(|| format!("expectations.toml does not have {suite}"))
+    }
+
+    /// Which of the failures deserve another try.
+    fn worth_a_try(&self, failed: &[String]) -> Vec<String> {
+        let unsteady = |name: &&String| self.unsteady.keys().any(|start| name.starts_with(start));
+        failed.iter().filter(unsteady).cloned().collect()
     }
 
     /// Compares with what happened.
@@ -53,6 +62,36 @@ impl Expected {
     }
 }
 
+/// What passed, what failed, and everything that was said.
+struct Outcome {
+    passed: Vec<String>,
+    failed: Vec<String>,
+    said: String,
+}
+
+/// Runs kafka-python's integration tests, all or those named.
+fn pytest(broker: &Broker, names: &[String]) -> anyhow::Result<Outcome> {
+    let folder = repository::fetched("suites/kafka-python")?;
+    let mut python = Command::new(repository::fetched("python/bin/python")?);
+    python.current_dir(&folder).env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.env("KAFKA_ROOT", &folder).env("KAFKA_VERSION", "4.4");
+    python.env("KAFKA_URI", format!("kafka://{}", broker.address()));
+    python.args(["-W", "ignore", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA"]);
+    python.args(["--tb=short", "--timeout=60", "--timeout-method=signal", "-o"]);
+    python.arg("log_level=WARNING");
+    let tests = names.iter().map(|name| format!("test/integration/{name}"));
+    let all = names.is_empty().then(|| "test/integration".to_owned());
+    let finished = program::finish(python.args(tests.chain(all)), &[], LIMIT)?;
+    let text = finished.text();
+    let named = |words: &[&str]| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.split_once(" test/integration/"));
+        let named = lines.filter(|(word, _)| words.contains(word));
+        named.map(|(_, name)| name.split(" - ").next().unwrap_or(name).to_owned()).collect()
+    };
+    let (passed, failed) = (named(&["PASSED"]), named(&["FAILED", "ERROR"]));
+    Ok(Outcome { passed, failed, said: finished.everything() })
+}
+
 #[test]
 fn kafka_python() -> anyhow::Result<()> {
     // The suite's own broker has these; its tests count on them.
@@ -61,24 +100,21 @@ fn kafka_python() -> anyhow::Result<()> {
         "group.min.session.timeout.ms=500",
         "advertised.listeners=PLAINTEXT://{address}",
     ])?;
-    let folder = repository::fetched("suites/kafka-python")?;
-    let mut python = Command::new(repository::fetched("python/bin/python")?);
-    python.current_dir(&folder).env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
-    python.env("KAFKA_ROOT", &folder).env("KAFKA_VERSION", "4.4");
-    python.env("KAFKA_URI", format!("kafka://{}", broker.address()));
-    python.args(["-W", "ignore", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA"]);
-    python.args(["--tb=short", "--timeout=60", "--timeout-method=signal", "-o"]);
-    python.args(["log_level=WARNING", "test/integration"]);
-    let finished = program::finish(&mut python, &[], LIMIT)?;
-    let text = finished.text();
-    let named = |words: &[&str]| -> Vec<String> {
-        let lines = text.lines().filter_map(|line| line.split_once(" test/integration/"));
-        let named = lines.filter(|(word, _)| words.contains(word));
-        named.map(|(_, name)| name.split(" - ").next().unwrap_or(name).to_owned()).collect()
-    };
-    let (passed, failed) = (named(&["PASSED"]), named(&["FAILED", "ERROR"]));
-    let judged = Expected::of("kafka-python")?.judge(broker.kind(), &passed, &failed);
-    judged.with_context(|| finished.everything())
+    let expected = Expected::of("kafka-python")?;
+    let mut outcome = pytest(&broker, &[])?;
+    for _ in 0..3 {
+        let again = expected.worth_a_try(&outcome.failed);
+        if again.is_empty() {
+            break;
+        }
+        println!("once more: {again:?}");
+        let second = pytest(&broker, &again)?;
+        outcome.failed.retain(|name| !second.passed.contains(name));
+        outcome.passed.extend(second.passed);
+        outcome.said.push_str(&second.said);
+    }
+    let judged = expected.judge(broker.kind(), &outcome.passed, &outcome.failed);
+    judged.context(outcome.said)
 }
 
 #[test]
