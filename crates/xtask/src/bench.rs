@@ -8,8 +8,8 @@ use crate::process;
 /// Measures the release build; `options` are those of the measuring program.
 pub(crate) fn run(root: &Path, options: &[String]) -> anyhow::Result<()> {
     clients::provide(root, &[Family::Java])?;
-    let build = ["build", "--locked", "--release", "--bin", "ottla", "--bin", "ottla-bench"];
-    process::run(process::cargo(root).args(build))?;
+    let packages = ["--package", "ottla", "--package", "ottla-bench"];
+    process::run(process::cargo(root).args(["build", "--locked", "--release"]).args(packages))?;
     let mut bench = process::command(root.join("target/release/ottla-bench"), root);
     bench.env("OTTLA_BIN", root.join("target/release/ottla"));
     process::run(bench.args(options))
