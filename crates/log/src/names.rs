@@ -54,7 +54,8 @@ const ENDINGS: [(DirState, &str); 3] =
     [(DirState::Delete, "-delete"), (DirState::Future, "-future"), (DirState::Stray, "-stray")];
 
 /// Reads the name of a partition's directory: `topic-0`, or `topic-0.<32 letters>-delete`.
-pub(crate) fn parse_dir(name: &str) -> Option<(TopicPartition, DirState)> {
+#[must_use]
+pub fn parse_dir(name: &str) -> Option<(TopicPartition, DirState)> {
     for (state, ending) in ENDINGS {
         if let Some(rest) = name.strip_suffix(ending) {
             let (partition, _unique) = rest.rsplit_once('.')?;
@@ -93,12 +94,14 @@ pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 
 /// `00000000000000000042.log`
-pub(crate) fn file(base: Offset, suffix: &str) -> String {
+#[must_use]
+pub fn file(base: Offset, suffix: &str) -> String {
     format!("{:020}{suffix}", base.0)
 }
 
 /// The offset that a file's name begins with.
-pub(crate) fn offset_of(name: &str) -> Option<Offset> {
+#[must_use]
+pub fn offset_of(name: &str) -> Option<Offset> {
     let digits = name.split('.').next()?;
     let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok().map(Offset) } else { None }

@@ -43,7 +43,11 @@ pub(crate) fn encode(offsets: &Offsets) -> String {
     text
 }
 
-pub(crate) fn decode(text: &str) -> Result<Offsets, String> {
+/// Reads the text of an offset checkpoint.
+///
+/// # Errors
+/// A fragment that says what is wrong.
+pub fn decode(text: &str) -> Result<Offsets, String> {
     let mut lines = text.lines();
     match lines.next().map(str::trim) {
         Some("0") => {}

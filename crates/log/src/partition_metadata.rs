@@ -8,7 +8,11 @@ pub(crate) fn encode(topic_id: TopicId) -> String {
     format!("version: 0\ntopic_id: {topic_id}")
 }
 
-pub(crate) fn decode(text: &str) -> Result<TopicId, String> {
+/// Reads the text of `partition.metadata`.
+///
+/// # Errors
+/// A fragment that says what is wrong.
+pub fn decode(text: &str) -> Result<TopicId, String> {
     let mut lines = text.lines();
     let mut value = |key: &str| {
         let line = lines.next().ok_or_else(|| format!("it has no line {key:?}"))?;

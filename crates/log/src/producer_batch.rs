@@ -7,7 +7,8 @@ use ottla_records::{Batch, BatchHeader, ControlRecordType, EndTransactionMarker,
 const MARKER_BYTES_MAX: usize = 4096;
 
 /// The batch as the producer rules see it, with the offsets that stand in it.
-pub(crate) fn producer_batch(header: &BatchHeader, bytes: &[u8]) -> ProducerBatch {
+#[must_use]
+pub fn producer_batch(header: &BatchHeader, bytes: &[u8]) -> ProducerBatch {
     let kind = if header.attributes.is_control() {
         marker(bytes).map_or(BatchKind::OtherControl, BatchKind::Marker)
     } else if header.attributes.is_transactional() {

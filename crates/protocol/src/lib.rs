@@ -22,6 +22,7 @@ mod quorum_state;
 pub mod random;
 mod reader;
 mod records;
+pub mod schema;
 mod stored;
 mod str_bytes;
 mod tagged;
