@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{Disk, Rng};
+use ottla_env::{Disk, Rng, planted};
 use ottla_metadata::feature_table::{self, FEATURES};
 use ottla_metadata::{Random, VersionedRecord, draw_id};
 use ottla_protocol::{FeatureLevelRecord, MetadataRecord, Millis, NodeId, StrBytes, Uuid};
@@ -109,7 +109,7 @@ pub fn format(
             node_id: options.node_id,
             directory_id: given.unwrap_or_else(|| draw_id(&mut draw)),
         };
-        if index == 0 {
+        if index == 0 && !planted("format-marker-first") {
             bootstrap(disk.as_ref(), dir, now, options, &levels, &meta)?;
         }
         let text = ottla_log::MetaProperties {
@@ -123,6 +123,9 @@ pub fn format(
         )?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             disk.sync_dir(parent)?;
+        }
+        if index == 0 && planted("format-marker-first") {
+            bootstrap(disk.as_ref(), dir, now, options, &levels, &meta)?;
         }
         first = first.or(Some(meta));
     }

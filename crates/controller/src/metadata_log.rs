@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{Disk, DiskFile, EntryKind, OpenMode};
+use ottla_env::{Disk, DiskFile, EntryKind, OpenMode, mark, planted};
 use ottla_protocol::{LeaderEpoch, Offset, Uuid};
 use ottla_raft::LogEnd;
 use ottla_records::Batch;
@@ -155,6 +155,7 @@ impl MetadataLog {
             bytes = len.saturating_sub(good),
             "the metadata log ends in a write that was not finished: cut off ({why})"
         );
+        mark!("metadata-torn-tail");
         file.set_len(good)?;
         file.sync_data()?;
         Ok(())
@@ -173,7 +174,9 @@ impl MetadataLog {
     fn begin_segment(&mut self) -> Result<(), ControllerError> {
         let base = self.end.offset;
         let file = self.disk.open(&self.dir.join(name(base)), OpenMode::CreateEmpty)?;
-        self.disk.sync_dir(&self.dir)?;
+        if !planted("metadata-segment-dir-not-synced") {
+            self.disk.sync_dir(&self.dir)?;
+        }
         self.segments.push(base);
         self.active = Some(file);
         self.position = 0;
@@ -225,7 +228,9 @@ impl MetadataLog {
     pub(crate) fn append(&mut self, batches: &[Bytes], end: LogEnd) -> Result<(), ControllerError> {
         let Some(active) = &self.active else { return Err(self.damaged("no segment is open")) };
         active.write_at(batches, self.position)?;
-        active.sync_data()?;
+        if !planted("metadata-append-not-synced") {
+            active.sync_data()?;
+        }
         let bytes: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
         self.position = self.position.saturating_add(bytes);
         if self.epochs.last().is_none_or(|(known, _)| *known < end.epoch) {
@@ -239,6 +244,7 @@ impl MetadataLog {
     /// Begins a new segment, so that those before can go.
     pub(crate) fn roll(&mut self) -> Result<(), ControllerError> {
         if self.position > 0 {
+            mark!("metadata-rolled");
             self.begin_segment()?;
         }
         Ok(())
@@ -247,9 +253,10 @@ impl MetadataLog {
     /// Removes segments that end at or before `offset`.
     pub(crate) fn remove_before(&mut self, offset: Offset) -> Result<(), ControllerError> {
         while let [first, second, ..] = self.segments[..] {
-            if second > offset {
+            if second > offset && !planted("metadata-log-cut-past-snapshot") {
                 break;
             }
+            mark!("metadata-segment-removed");
             self.disk.remove_file(&self.dir.join(name(first)))?;
             self.segments.remove(0);
         }

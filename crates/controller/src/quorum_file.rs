@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use ottla_env::Disk;
+use ottla_env::{Disk, OpenMode, planted};
 use ottla_protocol::quorum_state_data::Voter;
 use ottla_protocol::{LeaderEpoch, NodeId, QuorumStateData, Uuid};
 use ottla_raft::{QuorumState, ReplicaKey, VoterSet};
@@ -61,5 +61,10 @@ pub(crate) fn write(
     let text = data.to_json(version).map_err(|error| {
         ControllerError::Damaged(format!("{} cannot be written: {error}", dir.join(FILE).display()))
     })?;
+    if planted("metadata-quorum-state-in-place") {
+        let file = disk.open(&dir.join(FILE), OpenMode::CreateEmpty)?;
+        file.write_at(&[Bytes::from(text)], 0)?;
+        return Ok(file.sync_data()?);
+    }
     Ok(disk.write_atomically(&dir.join(FILE), Bytes::from(text))?)
 }

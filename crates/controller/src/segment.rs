@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{Disk, DiskError, DiskFile, OpenMode};
+use ottla_env::{Disk, DiskError, DiskFile, OpenMode, planted};
 use ottla_records::Batch;
 
 /// Bytes read at a time.
@@ -116,7 +116,9 @@ pub(crate) fn write_renamed(
 ) -> Result<(), DiskError> {
     let file = disk.open(temporary, OpenMode::CreateEmpty)?;
     file.write_at(content, 0)?;
-    file.sync_data()?;
+    if !planted("metadata-snapshot-renamed-before-sync") {
+        file.sync_data()?;
+    }
     drop(file);
     disk.rename(temporary, path)?;
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))

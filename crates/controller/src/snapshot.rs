@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use ottla_env::{Disk, DiskError, EntryKind};
+use ottla_env::{Disk, DiskError, EntryKind, mark};
 use ottla_metadata::{Image, VersionedRecord};
 use ottla_protocol::{
     KRaftVersionRecord, LeaderEpoch, MetadataRecord, Millis, Offset, SnapshotFooterRecord,
@@ -61,6 +61,7 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<LogEnd>, DiskError
         let unfinished = entry.name.contains(SUFFIX)
             && (entry.name.ends_with(PART) || entry.name.ends_with(DELETED));
         if unfinished {
+            mark!("metadata-unfinished-snapshot-removed");
             disk.remove_file(&dir.join(&entry.name))?;
         }
         found.extend(id_of(&entry.name));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{DiskError, DiskErrorKind};
+use crate::planted::planted;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,9 +216,14 @@ pub trait Disk: Send + Sync + Debug {
         let temporary = Path::new(&name);
         let file = self.open(temporary, OpenMode::CreateEmpty)?;
         file.write_at(&[content], 0)?;
-        file.sync_data()?;
+        if !planted("atomic-write-renamed-before-sync") {
+            file.sync_data()?;
+        }
         drop(file);
         self.rename(temporary, path)?;
+        if planted("atomic-write-without-dir-sync") {
+            return Ok(());
+        }
         path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
     }
 }

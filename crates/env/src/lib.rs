@@ -5,10 +5,15 @@
 mod clock;
 mod disk;
 mod error;
+pub mod marks;
 pub mod memory;
+mod planted;
 mod rng;
 
 pub use clock::{Clock, ManualClock};
 pub use disk::{Disk, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode};
 pub use error::{DiskError, DiskErrorKind};
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::{PLANTED, planted};
 pub use rng::{Rng, SeededRng};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ottla_env::{Disk, DiskLock, EntryKind};
+use ottla_env::{Disk, DiskLock, EntryKind, mark, planted};
 use ottla_protocol::Uuid;
 use parking_lot::Mutex;
 
@@ -212,8 +212,13 @@ impl LogDir {
 
     fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, LogError> {
         let Some(text) = self.read_text(CLEAN_SHUTDOWN)? else { return Ok(None) };
-        self.disk.remove_file(&self.path.join(CLEAN_SHUTDOWN))?;
-        self.disk.sync_dir(&self.path)?;
+        mark!("clean-start");
+        if !planted("clean-marker-kept") {
+            self.disk.remove_file(&self.path.join(CLEAN_SHUTDOWN))?;
+        }
+        if !planted("clean-marker-removal-not-synced") {
+            self.disk.sync_dir(&self.path)?;
+        }
         // Kafka counts the file's presence, whatever is in it.
         Ok(Some(CleanShutdown { broker_epoch: broker_epoch(&text) }))
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use ottla_env::{Disk, DiskError, DiskFile, OpenMode};
+use ottla_env::{Disk, DiskError, DiskFile, OpenMode, mark};
 use parking_lot::Mutex;
 
 /// A file that is open only while it is used now and then. Who holds what [`FileSlot::get`] gave
@@ -66,6 +66,7 @@ impl OpenFiles {
             if slot.used.swap(false, Ordering::Relaxed) {
                 open.push_back(oldest);
             } else {
+                mark!("open-file-closed");
                 slot.close();
             }
         }

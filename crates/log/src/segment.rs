@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ottla_env::{Disk, DiskFile, OpenMode};
+use ottla_env::{Disk, DiskFile, OpenMode, mark, planted};
 use ottla_protocol::Offset;
 use ottla_records::{BatchHeader, HEADER_LEN};
 use parking_lot::Mutex;
@@ -267,7 +267,11 @@ impl Segment {
             false => None,
         };
         let last = self.base.plus(i64::from(entry.relative));
-        Ok(if header.is_some_and(|h| h.last_offset() == last) { position } else { 0 })
+        if planted("trust-stale-index") || header.is_some_and(|h| h.last_offset() == last) {
+            return Ok(position);
+        }
+        mark!("index-entry-not-borne-out");
+        Ok(0)
     }
 
     /// The header at a position, when one is there.
@@ -363,7 +367,10 @@ impl Segment {
         let largest = match self.time_floor(i64::MAX)? {
             Some((largest, true)) => largest,
             Some((largest, false)) if self.bears_out(largest)? => largest,
-            Some(_) | None => self.largest_of_batches()?,
+            Some(_) | None => {
+                mark!("largest-timestamp-from-batches");
+                self.largest_of_batches()?
+            }
         };
         self.set_largest(largest);
         Ok(largest)
@@ -421,7 +428,9 @@ impl Segment {
             (self.time_index_file()?, u64::from(times) * TimeEntry::BYTES as u64),
         ] {
             file.set_len(len)?;
-            file.sync_data()?;
+            if !planted("truncation-not-synced") {
+                file.sync_data()?;
+            }
         }
         Ok(())
     }

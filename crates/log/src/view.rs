@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::DiskFile;
+use ottla_env::{DiskFile, mark};
 use ottla_protocol::{LeaderEpoch, Offset};
 use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
 
@@ -95,6 +95,7 @@ impl LogView {
         }
         if rest.len() < size {
             // The walk ended near the buffer's end, or the batch is larger than what was asked for.
+            mark!("read-batch-beyond-buffer");
             let want = request.max_bytes.max(size);
             start = Start {
                 buffer: read(&*file, start.position, written, want)?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use ottla_env::mark;
 use ottla_protocol::{Millis, Offset};
 use ottla_raft::LogEnd;
 use tracing::{info, warn};
@@ -67,6 +68,7 @@ impl Host {
             Ok(id) => id,
             Err(error) => {
                 // The log has everything still.
+                mark!("metadata-snapshot-failed");
                 warn!("a snapshot of the metadata failed: {error}");
                 return Ok(());
             }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ottla_env::{DiskError, DiskFile};
+use ottla_env::{DiskError, DiskFile, mark, planted};
 use parking_lot::{Condvar, Mutex};
 
 use super::{CommitEvent, WriteSet};
@@ -146,6 +146,9 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         }
         for (target, set) in &group.members {
             target.on_commit(&CommitEvent::Written { end: set.end });
+            if planted("ack-before-flush") {
+                target.on_commit(&CommitEvent::Durable { end: set.end });
+            }
         }
         Stage::Written
     }
@@ -154,6 +157,7 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
     /// told already.
     pub fn sync(&self, mut group: Group<T>) -> Stage {
         if let Err(error) = self.log_dir.check() {
+            mark!("commit-refused-after-failure");
             return self.fail(&mut group, &error);
         }
         let touched: Vec<_> =
@@ -174,7 +178,10 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
 
     /// A failed write or sync is final: the directory goes out of service (L9).
     fn fail(&self, group: &mut Group<T>, error: &LogError) -> Stage {
-        self.log_dir.fail(error);
+        mark!("commit-failed");
+        if !planted("failed-write-is-not-final") {
+            self.log_dir.fail(error);
+        }
         for (target, _) in group.members.drain(..) {
             target.on_commit(&CommitEvent::Failed(error.clone()));
         }
@@ -198,7 +205,11 @@ fn forgive(
 }
 
 fn sync_all(files: &[Arc<dyn DiskFile>], threads: usize) -> Result<(), DiskError> {
-    let one_by_one = |files: &[Arc<dyn DiskFile>]| files.iter().try_for_each(|f| f.sync_data());
+    let sync = |file: &Arc<dyn DiskFile>| match file.sync_data() {
+        Err(_) if planted("retry-failed-sync") => file.sync_data(),
+        done => done,
+    };
+    let one_by_one = |files: &[Arc<dyn DiskFile>]| files.iter().try_for_each(sync);
     // Below three files a thread costs as much as it saves.
     if threads == 1 || files.len() < 3 {
         return one_by_one(files);

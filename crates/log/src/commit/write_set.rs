@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{DiskFile, OpenMode};
+use ottla_env::{DiskFile, OpenMode, planted};
 use ottla_protocol::Offset;
 
 use crate::error::LogError;
@@ -98,7 +98,9 @@ impl WriteSet {
                 }
                 Op::Seal(segment) => {
                     write_index(segment)?;
-                    touch(&mut self.touched, segment.log_file()?);
+                    if !planted("closed-segment-not-synced") {
+                        touch(&mut self.touched, segment.log_file()?);
+                    }
                     touch(&mut self.touched, segment.offset_index_file()?);
                     touch(&mut self.touched, segment.time_index_file()?);
                 }
@@ -124,7 +126,7 @@ impl WriteSet {
     /// Syncs names and does what comes after the content is safe.
     pub(crate) fn finish(&mut self) -> Result<(), LogError> {
         let disk = self.dir.disk();
-        if self.names_changed {
+        if self.names_changed && !planted("no-dir-sync-after-create") {
             disk.sync_dir(&self.dir.path)?;
         }
         let mut last_replace = None;

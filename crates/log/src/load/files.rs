@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ottla_env::{Entry, EntryKind, OpenMode};
+use ottla_env::{Entry, EntryKind, OpenMode, mark};
 use ottla_protocol::Offset;
 
 use super::LoadReport;
@@ -105,6 +105,7 @@ pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<Arc<Segment>>, Log
             .iter()
             .find_map(|s| names::offset_with(&entry.name, s));
         if index.is_some_and(|base| bases.binary_search(&base).is_err()) {
+            mark!("orphan-index-removed");
             dir.disk().remove_file(&dir.path.join(&entry.name))?;
         }
     }

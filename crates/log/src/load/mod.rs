@@ -10,7 +10,7 @@ mod resume;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::DiskError;
+use ottla_env::{DiskError, mark, planted};
 use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::{LeaderEpoch, Offset, TopicId};
 
@@ -68,6 +68,7 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
             dir.path.display(),
             options.log_start
         ));
+        mark!("log-begins-anew-at-its-start");
         report.removed_segments += segments.len();
         for segment in segments.drain(..).rev() {
             crate::commit::remove(&segment, true)?;
@@ -83,8 +84,13 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
     }
     let (active, log_end) = last(&segments, options)?;
     let first = segments.first().map_or(Offset::ZERO, |s| s.base);
-    let log_start = options.log_start.max(first);
-    epochs.truncate_from_end(log_end);
+    let log_start = match planted("log-start-checkpoint-ignored") {
+        true => first,
+        false => options.log_start.max(first),
+    };
+    if !planted("epoch-cache-not-truncated") {
+        epochs.truncate_from_end(log_end);
+    }
     epochs.truncate_from_start(log_start);
     if epochs != before {
         let content = Bytes::from(epochs.encode_checkpoint());

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ottla_env::{mark, planted};
 use ottla_partition::{ProducerRules, ProducerStates, decode_snapshot};
 use ottla_protocol::{Millis, Offset};
 
@@ -46,9 +47,13 @@ pub(crate) fn load(
 ) -> Result<ProducerStates, LogError> {
     let newest = snapshots(dir)?.into_iter().rfind(|o| *o <= log_end);
     remove_snapshots(dir, |offset| {
+        if planted("producer-snapshot-beyond-end") {
+            return false;
+        }
         let at_base = segments.binary_search_by_key(&offset, |s| s.base).is_ok();
         offset > log_end || (!at_base && Some(offset) != newest)
     })?;
+    let log_end = if planted("producer-snapshot-beyond-end") { Offset(i64::MAX) } else { log_end };
     let mut states = from_snapshot(dir, log_start, log_end, rules, now)?;
     replay(&mut states, segments, log_end)?;
     Ok(states)
@@ -89,7 +94,10 @@ fn from_snapshot(
                 states.load(entries, offset, now);
                 break;
             }
-            Err(_) => dir.disk().remove_file(&path)?,
+            Err(_) => {
+                mark!("producer-snapshot-unreadable");
+                dir.disk().remove_file(&path)?;
+            }
         }
     }
     Ok(states)

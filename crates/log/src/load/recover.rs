@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::OpenMode;
+use ottla_env::{OpenMode, mark, planted};
 use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::{Millis, Offset};
 use ottla_records::BatchHeader;
@@ -46,6 +46,9 @@ pub(super) fn recover(
             end = end.max(Some(found));
             continue;
         }
+        if !untrusted {
+            mark!("trust-refused");
+        }
         let mut states = match state.take().filter(|s| s.end_offset() == segment.base) {
             Some(states) => states,
             None => producers::at(&segment.dir, before, segment.base, options)?,
@@ -78,8 +81,13 @@ pub(super) fn recover(
         {
             report.truncated_bytes += segment_len(&later)?;
             report.removed_segments += 1;
+            mark!("recover-removes-later-segment");
             crate::commit::remove(&later, true)?;
         }
+        if planted("keep-torn-tail") {
+            continue;
+        }
+        mark!("recover-torn-tail");
         let file = segment.log_file()?;
         file.set_len(rebuilt.valid)?;
         file.sync_data()?;
@@ -262,7 +270,9 @@ fn rebuild(
         times: u32::try_from(building.times.len()).unwrap_or(u32::MAX),
         largest: Some(building.largest),
     });
-    file.sync_data()?;
+    if !planted("recovered-not-synced") {
+        file.sync_data()?;
+    }
     Ok(Rebuilt { next_offset, bad, valid })
 }
 
@@ -271,7 +281,7 @@ fn write(segment: &Segment, building: &Building<'_>) -> Result<(), LogError> {
     segment.close_files();
     replace(segment, OFFSET_INDEX, index::encode_all(&building.offsets))?;
     replace(segment, TIME_INDEX, index::encode_all(&building.times))?;
-    if !building.aborted.is_empty() {
+    if !building.aborted.is_empty() && !planted("txn-index-not-rebuilt") {
         replace(segment, TXN_INDEX, building.aborted.clone())?;
     } else {
         found(segment.dir.disk().remove_file(&segment.path(TXN_INDEX)))?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use ottla_env::{mark, planted};
 use ottla_partition::{Admission, AppendContext, encode_snapshot};
 use ottla_protocol::{LeaderEpoch, Millis, Offset};
 use ottla_records::{Batch, BatchError, BatchHeader, set_base_offset_and_epoch};
@@ -62,7 +63,9 @@ impl PartitionLog {
         let producer = producer_batch(&header, &batch);
         match self.producers.check(&producer, context)? {
             Admission::Append => {}
+            Admission::Duplicate(_) if planted("duplicate-appended") => {}
             Admission::Duplicate(earlier) => {
+                mark!("append-duplicate");
                 return Ok(Appended {
                     base_offset: earlier.first_offset(),
                     last_offset: earlier.last_offset,
@@ -227,6 +230,7 @@ impl PartitionLog {
         let mut segments: Vec<_> = self.segments.iter().cloned().collect();
         if self.active.size == 0 {
             // An empty segment is replaced: two cannot have the same base.
+            mark!("roll-replaces-empty-segment");
             segments.pop();
             self.pending.push(Op::Remove { segment: old, snapshot: false });
         } else {

@@ -1,6 +1,7 @@
 //! The committer's side of a log: it takes what is queued, and reports. Must not know what else is
 //! in a group.
 
+use ottla_env::planted;
 use ottla_protocol::Offset;
 
 use super::PartitionLog;
@@ -24,7 +25,13 @@ impl PartitionLog {
             set.sync_batches = false;
             // Closed segments are synced in any mode.
             let sealed = set.ops.iter().any(|op| matches!(op, Op::Seal(_)));
-            set.durable_end = if sealed { self.active_segment().base } else { self.durable_end };
+            set.durable_end = if planted("os-mode-claims-durable") {
+                self.log_end
+            } else if sealed {
+                self.active_segment().base
+            } else {
+                self.durable_end
+            };
         }
         Some(set)
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_env::mark;
 use ottla_protocol::{Millis, Offset};
 
 use super::{Active, PartitionLog};
@@ -69,10 +70,12 @@ impl PartitionLog {
     fn cut(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         let mut segments: Vec<_> = self.segments.iter().cloned().collect();
         while let Some(segment) = segments.pop_if(|s| s.base >= offset) {
+            mark!("truncate-drops-segment");
             remove(&segment, true)?;
         }
         if let Some(last) = segments.last() {
             if let Some(position) = self.view().locate(last, offset)? {
+                mark!("truncate-within-segment");
                 write_index(last)?;
                 last.truncate(offset, position)?;
                 load::cut_txn_index(last, offset)?;
@@ -108,6 +111,7 @@ impl PartitionLog {
     ) -> Result<(), LogError> {
         self.check()?;
         assert!(!self.in_flight, "no commit is in flight during a truncation");
+        mark!("truncate-fully");
         self.pending.clear();
         self.queued = false;
         let done = self.start_anew(offset, now);
