@@ -112,6 +112,13 @@ impl Disk for OsDisk {
         failed(file.sync_all(), "sync", dir)
     }
 
+    /// One `syncfs`: everything that is dirty on the file system, whoever wrote it. Linux tells
+    /// of failed write-backs since 5.8.
+    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
+        let file = failed(File::open(dir), "open", dir)?;
+        failed(rustix::fs::syncfs(&file).map_err(io::Error::from), "sync", dir)
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -297,6 +304,19 @@ mod tests {
         OsDisk.remove_dir_all(&at("c")).unwrap();
         assert!(!OsDisk.exists(&at("c")).unwrap());
         assert!(OsDisk.space(dir.path()).unwrap().total > 0);
+    }
+
+    #[test]
+    fn a_volume_is_synced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        OsDisk.create_dir(&dir.path().join("a/b")).unwrap();
+        let path = dir.path().join("a/b/x");
+        let file = OsDisk.open(&path, OpenMode::Create).unwrap();
+        file.write_at(&[Bytes::from_static(b"1")], 0).unwrap();
+        OsDisk.sync_volume(dir.path()).unwrap();
+        assert_eq!(OsDisk.read(&path).unwrap(), b"1");
+        let missing = OsDisk.sync_volume(&dir.path().join("c")).unwrap_err();
+        assert_eq!(missing.kind, DiskErrorKind::NotFound);
     }
 
     #[test]

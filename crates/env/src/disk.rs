@@ -179,6 +179,29 @@ pub trait Disk: Send + Sync + Debug {
     /// When the device fails.
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
 
+    /// Makes everything under `dir`, content and names, survive a power cut: what was written
+    /// before the call, by whomever. May sync more than that, up to the whole volume: one call
+    /// in place of many, for who has touched many files.
+    ///
+    /// # Errors
+    /// When the device fails; as after [`DiskFile::sync_data`], a retry proves nothing.
+    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
+        for entry in self.list(dir)? {
+            let path = dir.join(&entry.name);
+            let synced = match entry.kind {
+                EntryKind::File => self.open(&path, OpenMode::Read).and_then(|f| f.sync_data()),
+                EntryKind::Directory => self.sync_volume(&path),
+                EntryKind::Other => Ok(()),
+            };
+            match synced {
+                // It went away meanwhile.
+                Err(error) if error.is_not_found() => {}
+                other => other?,
+            }
+        }
+        self.sync_dir(dir)
+    }
+
     /// Takes the lock on a file, which is created when missing, without waiting.
     ///
     /// # Errors

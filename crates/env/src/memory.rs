@@ -392,6 +392,25 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
+        let mut state = self.state();
+        state.check("sync", dir)?;
+        state.find_or("sync", dir)?;
+        for node in &mut state.nodes {
+            match node {
+                Node::File { content, synced, changes } => {
+                    changes.clear();
+                    synced.clone_from(content);
+                }
+                Node::Directory { entries, synced, changes } => {
+                    changes.clear();
+                    synced.clone_from(entries);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
         drop(self.open(path, OpenMode::Create)?);
         let mut state = self.state();
@@ -520,12 +539,13 @@ impl Drop for MemoryLock {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
     use bytes::Bytes;
 
     use super::{MemoryDisk, Survival};
-    use crate::{Disk, DiskErrorKind, OpenMode};
+    use crate::{Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, OpenMode};
 
     fn put(
         disk: &MemoryDisk,
@@ -598,5 +618,68 @@ mod tests {
         assert_eq!(disk.lock(Path::new("/.lock")).unwrap_err().kind, DiskErrorKind::Locked);
         drop(lock);
         disk.lock(Path::new("/.lock")).unwrap();
+    }
+
+    /// A disk that has no syncing of volumes of its own.
+    #[derive(Debug)]
+    struct Plain(MemoryDisk);
+
+    impl Disk for Plain {
+        fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+            self.0.open(path, mode)
+        }
+        fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+            self.0.create_dir(path)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+            self.0.rename(from, to)
+        }
+        fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+            self.0.remove_file(path)
+        }
+        fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError> {
+            self.0.remove_dir_all(path)
+        }
+        fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
+            self.0.list(dir)
+        }
+        fn exists(&self, path: &Path) -> Result<bool, DiskError> {
+            self.0.exists(path)
+        }
+        fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
+            self.0.sync_dir(dir)
+        }
+        fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
+            self.0.lock(path)
+        }
+        fn space(&self, path: &Path) -> Result<DiskSpace, DiskError> {
+            self.0.space(path)
+        }
+    }
+
+    #[test]
+    fn a_synced_volume_survives_whole() {
+        for own in [true, false] {
+            let memory = MemoryDisk::new();
+            let disk: Box<dyn Disk> =
+                if own { Box::new(memory.clone()) } else { Box::new(Plain(memory.clone())) };
+            disk.create_dir(Path::new("/d/a/b")).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            for path in ["/d/x", "/d/a/b/y"] {
+                let file = disk.open(Path::new(path), OpenMode::Create).unwrap();
+                file.write_at(&[Bytes::from_static(b"kept")], 0).unwrap();
+            }
+            disk.sync_volume(Path::new("/d")).unwrap();
+            let late = disk.open(Path::new("/d/z"), OpenMode::Create).unwrap();
+            late.write_at(&[Bytes::from_static(b"lost")], 0).unwrap();
+            memory.crash(|_| Survival::Nothing);
+            let left: Vec<_> = memory.files().into_iter().collect();
+            let kept = |path: &str| (PathBuf::from(path), b"kept".to_vec());
+            assert_eq!(left, [kept("/d/a/b/y"), kept("/d/x")], "{own}");
+            memory.set_fault(Some(Box::new(|action, _| {
+                (action == "sync").then_some(DiskErrorKind::Io)
+            })));
+            disk.sync_volume(Path::new("/d")).unwrap_err();
+        }
     }
 }

@@ -17,6 +17,17 @@ use crate::names::{self, TopicPartition};
 use crate::segment::PartitionDir;
 use crate::tail::Tail;
 
+/// When what opening a log finds, writes and accepts is made to survive a power cut (L5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncOn {
+    /// Before [`PartitionLog::open`] returns: the log can be served at once.
+    #[default]
+    Open,
+    /// By the host, with one [`ottla_env::Disk::sync_volume`] for many logs, after they were opened
+    /// and before any of them is served.
+    Later,
+}
+
 /// How a log is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -35,6 +46,8 @@ pub struct OpenOptions {
     pub log_start: Offset,
     /// Milliseconds since the Unix epoch.
     pub now: Millis,
+    /// Who syncs.
+    pub sync: SyncOn,
 }
 
 impl OpenOptions {
@@ -49,6 +62,7 @@ impl OpenOptions {
             recovery_point: Offset::ZERO,
             log_start: Offset::ZERO,
             now,
+            sync: SyncOn::Open,
         }
     }
 }

@@ -15,7 +15,7 @@ use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
 
 pub use append::Appended;
-pub use lifecycle::OpenOptions;
+pub use lifecycle::{OpenOptions, SyncOn};
 
 use crate::commit::Op;
 use crate::config::LogConfig;
