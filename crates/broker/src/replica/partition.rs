@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ottla_log::{
     Answer, AppendError, Appended, CommitEvent, CommitTarget, Committer, Fetched, LogView,
-    PartitionLog, ReadError, ReadRequest, TimestampOffset, TopicPartition, WriteSet,
+    Maintenance, PartitionLog, ReadError, ReadRequest, TimestampOffset, TopicPartition, WriteSet,
 };
 use ottla_partition::{
     Acks, AppendContext, Ends, EpochEnd, Leadership, Replica, ReplicaEffect, ReplicaError, Role,
@@ -34,6 +34,8 @@ pub(crate) struct HostedPartition {
     /// Index of its log directory.
     pub(crate) dir: usize,
     committer: Arc<Committer<Self>>,
+    /// Who may remove, replace or cut segments of its log; never waited for under the lock.
+    pub(crate) maintenance: Arc<Maintenance>,
     state: Mutex<State>,
     /// Told when the committer is done with what it took.
     committed: Condvar,
@@ -109,9 +111,19 @@ impl HostedPartition {
         config: Arc<PartitionConfig>,
     ) -> Arc<Self> {
         let (log, replica) = parts;
+        let maintenance = Arc::clone(log.maintenance());
         let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
         let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
-        Arc::new(Self { name, topic_id, dir, committer, state, committed, next_wait })
+        Arc::new(Self {
+            name,
+            topic_id,
+            dir,
+            committer,
+            maintenance,
+            state,
+            committed,
+            next_wait,
+        })
     }
 
     /// The settings in force.
@@ -377,6 +389,8 @@ impl HostedPartition {
         }
         self.deliver(effects);
         self.wake_fetches();
+        // Compaction gives up as soon as it sees this.
+        self.maintenance.close();
         let mut state = self.state.lock();
         let busy = |state: &mut State| state.log.is_committing();
         if self.committed.wait_while_for(&mut state, busy, COMMIT_WAIT).timed_out() {

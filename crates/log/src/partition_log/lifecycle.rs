@@ -103,6 +103,7 @@ impl PartitionLog {
             pending: Vec::new(),
             queued: false,
             failure: None,
+            maintenance: Arc::default(),
             dir,
         };
         Ok((log, loaded.report))

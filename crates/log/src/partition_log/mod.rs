@@ -20,6 +20,7 @@ pub use lifecycle::{OpenOptions, SyncOn};
 use crate::commit::Op;
 use crate::config::LogConfig;
 use crate::error::LogError;
+use crate::maintenance::Maintenance;
 use crate::names::{self, TopicPartition};
 use crate::segment::{Largest, PartitionDir, Segment};
 use crate::tail::Tail;
@@ -52,6 +53,7 @@ pub struct PartitionLog {
     /// The committer was told, and has not taken yet.
     queued: bool,
     failure: Option<LogError>,
+    maintenance: Arc<Maintenance>,
 }
 
 /// What an append needs to know of the last segment.
@@ -149,6 +151,12 @@ impl PartitionLog {
     #[must_use]
     pub fn segment_count(&self) -> usize {
         self.segments.len()
+    }
+
+    /// Who may remove, replace or cut segments: used without the log's lock.
+    #[must_use]
+    pub fn maintenance(&self) -> &Arc<Maintenance> {
+        &self.maintenance
     }
 
     /// The leader epochs.
