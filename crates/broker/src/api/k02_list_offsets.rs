@@ -72,7 +72,7 @@ fn one(
     let found = match found {
         // The end is where this reader's log ends.
         _ if timestamp == timestamps::LATEST => Some((-1, up_to, Some(leader_epoch))),
-        Some(found) if timestamp >= 0 && found.offset >= up_to => None,
+        Some(found) if is_searched(timestamp) && found.offset >= up_to => None,
         Some(found) => Some((found.timestamp, found.offset, found.leader_epoch)),
         None => None,
     };
@@ -84,6 +84,12 @@ fn one(
         leader_epoch: epoch.filter(|_| cx.version >= 4).map_or(-1, |epoch| epoch.get()),
         ..Default::default()
     })
+}
+
+/// Whether a record is looked for, which the reader must be allowed to see: the starts of the log
+/// are no records.
+fn is_searched(timestamp: i64) -> bool {
+    !matches!(timestamp, timestamps::EARLIEST | timestamps::EARLIEST_LOCAL)
 }
 
 /// Whether the special timestamp exists, in this version.
