@@ -3,12 +3,13 @@
 
 use ottla_protocol::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterConfigsRequest,
-    AlterConfigsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
-    BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
-    ControllerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, UnregisterBrokerRequest,
-    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    AlterConfigsResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
+    BrokerRegistrationResponse, ControllerRegistrationRequest, ControllerRegistrationResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
 /// A request to the controller. Who sent it was allowed to.
@@ -41,6 +42,8 @@ pub enum Command {
     },
     /// A broker takes a block of producer ids.
     AllocateProducerIds(AllocateProducerIdsRequest),
+    /// A broker says in which of its directories replicas are.
+    AssignReplicasToDirs(AssignReplicasToDirsRequest),
 }
 
 /// The answer to a [`Command`], under the same name.
@@ -58,4 +61,5 @@ pub enum Reply {
     IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
     UpdateFeatures(UpdateFeaturesResponse),
     AllocateProducerIds(AllocateProducerIdsResponse),
+    AssignReplicasToDirs(AssignReplicasToDirsResponse),
 }

@@ -5,10 +5,10 @@ use ottla_protocol::k19_create_topics::CreatableTopicResult;
 use ottla_protocol::k20_delete_topics::DeletableTopicResult;
 use ottla_protocol::k37_create_partitions::CreatePartitionsTopicResult;
 use ottla_protocol::{
-    AllocateProducerIdsResponse, AlterConfigsResponse, BrokerHeartbeatResponse,
-    BrokerRegistrationResponse, ControllerRegistrationResponse, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, IncrementalAlterConfigsResponse, StrBytes, TopicId,
+    AllocateProducerIdsResponse, AlterConfigsResponse, AssignReplicasToDirsResponse,
+    BrokerHeartbeatResponse, BrokerRegistrationResponse, ControllerRegistrationResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, IncrementalAlterConfigsResponse, StrBytes, TopicId,
     UnregisterBrokerResponse, UpdateFeaturesResponse, k33_alter_configs,
     k44_incremental_alter_configs,
 };
@@ -87,6 +87,12 @@ impl Command {
                 Reply::AllocateProducerIds(AllocateProducerIdsResponse {
                     error_code,
                     ..AllocateProducerIdsResponse::default()
+                })
+            }
+            Self::AssignReplicasToDirs(_) => {
+                Reply::AssignReplicasToDirs(AssignReplicasToDirsResponse {
+                    error_code,
+                    ..AssignReplicasToDirsResponse::default()
                 })
             }
         }

@@ -3,6 +3,7 @@
 
 pub(crate) mod activation;
 mod alter_configs;
+mod assign_replicas_to_dirs;
 mod broker_configs;
 pub(crate) mod brokers;
 mod controllers;
@@ -97,6 +98,10 @@ pub(crate) fn command(context: &mut Context<'_>, command: &Command) -> Result<Pl
         Command::AllocateProducerIds(request) => {
             let (records, response) = producer_ids::allocate(context, request)?;
             (records, Reply::AllocateProducerIds(response))
+        }
+        Command::AssignReplicasToDirs(request) => {
+            let (records, response) = assign_replicas_to_dirs::plan(context, request)?;
+            (records, Reply::AssignReplicasToDirs(response))
         }
     };
     let unbounded = matches!(

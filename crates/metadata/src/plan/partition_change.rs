@@ -24,6 +24,8 @@ pub(crate) enum Event {
     LostUnclean(NodeId),
     /// One of its directories is gone, and the partitions in it.
     LosesDirectory(NodeId, Uuid),
+    /// Its replica is in this directory, which it has.
+    InDirectory(NodeId, Uuid),
 }
 
 impl Event {
@@ -33,7 +35,7 @@ impl Event {
             Self::Leaves(broker) | Self::LostUnclean(broker) | Self::LosesDirectory(broker, _) => {
                 Some(broker)
             }
-            Self::Returns(_) => None,
+            Self::Returns(_) | Self::InDirectory(..) => None,
         }
     }
 
@@ -48,6 +50,9 @@ impl Event {
                     && directory_of(partition, broker) == Some(directory)
             }
             Self::Returns(_) => partition.leader == NO_LEADER,
+            Self::InDirectory(broker, directory) => {
+                directory_of(partition, broker).is_some_and(|before| before != directory)
+            }
         }
     }
 }
@@ -66,6 +71,30 @@ pub(crate) fn all(effective: &Effective<'_>, event: Event) -> Records {
         }
     }
     records
+}
+
+/// What the news that a broker's replica is in this directory changes for a partition.
+pub(crate) fn assigned(
+    effective: &Effective<'_>,
+    topic: &Topic,
+    index: i32,
+    (broker, directory): (NodeId, Uuid),
+) -> Option<VersionedRecord> {
+    let before = topic.partition(index)?;
+    let place = before.replicas.iter().position(|replica| *replica == broker)?;
+    let has = effective.image.broker(broker)?.log_dirs.contains(&directory);
+    let event = match has {
+        true => Event::InDirectory(broker, directory),
+        false => Event::LosesDirectory(broker, directory),
+    };
+    let mut directories = before.directories.clone();
+    let slot = directories.get_mut(place)?;
+    let moved = std::mem::replace(slot, directory) != directory;
+    let after = Partition { directories, ..before.clone() };
+    let rules = Rules::of(effective, topic);
+    let mut change = Change::new(effective.image, &rules, &after, event);
+    change.directories_changed = moved;
+    change.record(topic.id, index)
 }
 
 /// What a topic's partitions have in common.
@@ -100,6 +129,8 @@ struct Change<'a> {
     event: Event,
     isr: Vec<NodeId>,
     elr: Vec<NodeId>,
+    /// The directories of `before` are new themselves.
+    directories_changed: bool,
 }
 
 /// Who leads from now on.
@@ -114,7 +145,7 @@ impl<'a> Change<'a> {
         let isr: Vec<NodeId> =
             before.isr.iter().copied().filter(|node| Some(*node) != gone).collect();
         let elr = eligible(rules, before, &isr, event);
-        Self { image, rules, before, event, isr, elr }
+        Self { image, rules, before, event, isr, elr, directories_changed: false }
     }
 
     /// The record, if anything changes.
@@ -125,6 +156,9 @@ impl<'a> Change<'a> {
             ..PartitionChangeRecord::default()
         };
         let untouched = record.clone();
+        if self.directories_changed {
+            record.directories = Some(self.before.directories.clone());
+        }
         let elected = self.elect();
         if elected.leader != self.before.leader {
             record.leader = elected.leader.get();

@@ -86,8 +86,12 @@ fn line(record: &VersionedRecord) -> String {
                 format!(" leader={}", record.leader)
             };
             let recovery = if record.leader_recovery_state == 1 { " recovering" } else { "" };
+            let directories = record.directories.as_ref().map_or_else(String::new, |ids| {
+                let last = ids.iter().map(|id| id.0[14]).collect::<Vec<_>>();
+                format!(" directories={last:?}")
+            });
             format!(
-                "PartitionChange {}{}{leader}{}{}{recovery}",
+                "PartitionChange {}{}{leader}{}{}{recovery}{directories}",
                 record.partition_id,
                 some("isr", &record.isr),
                 some("elr", &record.eligible_leader_replicas),
@@ -128,7 +132,7 @@ fn line(record: &VersionedRecord) -> String {
 
 /// Runs a command and compares the records it leads to.
 #[track_caller]
-fn check(cluster: &mut Cluster, command: &Command, expected: &str) {
+pub(crate) fn check(cluster: &mut Cluster, command: &Command, expected: &str) {
     let (records, _) = cluster.plan(command).unwrap();
     let lines: Vec<String> = records.iter().map(line).collect();
     let expected: Vec<&str> =

@@ -153,7 +153,8 @@ fn encoded(reply: &Reply, version: i16) -> Bytes {
         | Reply::BrokerHeartbeat(_)
         | Reply::UnregisterBroker(_)
         | Reply::RegisterController(_)
-        | Reply::AllocateProducerIds(_) => panic!("no client sends this"),
+        | Reply::AllocateProducerIds(_)
+        | Reply::AssignReplicasToDirs(_) => panic!("no client sends this"),
     };
     written.unwrap();
     writer.finish().to_bytes()

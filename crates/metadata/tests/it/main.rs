@@ -7,6 +7,8 @@ mod decisions;
 #[cfg(test)]
 mod described;
 #[cfg(test)]
+mod directories;
+#[cfg(test)]
 mod kafka_answers;
 #[cfg(test)]
 mod sequences;
