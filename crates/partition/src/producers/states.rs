@@ -208,11 +208,16 @@ impl ProducerStates {
         self.ongoing.first().map(|(offset, _)| *offset)
     }
 
-    /// The last stable offset: readers of committed data stop there.
+    /// The last stable offset: readers of committed data stop there. Transactions whose end is
+    /// below `high_watermark` do not hold it back, also when nobody has told of that high
+    /// watermark yet: a log that was replayed up to it.
     #[must_use]
     pub fn last_stable_offset(&self, high_watermark: Offset, log_start: Offset) -> Offset {
-        self.first_unstable_offset()
-            .map_or(high_watermark, |unstable| unstable.max(log_start).min(high_watermark))
+        let mut ended = self.unreplicated.iter();
+        let ended = ended.find(|(_, marker)| **marker >= high_watermark);
+        let open = self.first_undecided_offset();
+        let unstable = ended.map(|((first, _), _)| *first).into_iter().chain(open).min();
+        unstable.map_or(high_watermark, |unstable| unstable.max(log_start).min(high_watermark))
     }
 
     /// The high watermark moved: transactions whose end is below it no longer hold the last

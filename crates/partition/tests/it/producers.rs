@@ -161,6 +161,18 @@ fn readers_of_committed_data_wait_for_the_oldest_transaction() {
 }
 
 #[test]
+fn a_replayed_end_below_the_high_watermark_holds_nobody_back() {
+    let mut log = Log::new();
+    for sequence in [0, 2] {
+        log.send(ProducerBatch { kind: BatchKind::Transactional, ..batch(0, sequence, 2) });
+        log.end(9, true).expect("it was open");
+    }
+    // Offsets 0 to 2 and 3 to 5. The high watermark comes from a checkpoint: it does not move.
+    let stable = |hw| log.states.last_stable_offset(Offset(hw), Offset::ZERO).get();
+    assert_eq!([stable(6), stable(5), stable(4), stable(3), stable(2)], [6, 3, 3, 3, 0]);
+}
+
+#[test]
 fn the_last_stable_offset_is_never_below_the_log_start() {
     let mut log = Log::new();
     log.send(ProducerBatch { kind: BatchKind::Transactional, ..batch(0, 0, 5) });
