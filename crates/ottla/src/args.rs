@@ -1,6 +1,7 @@
 //! Owns the command line: commands, flags, and their help.
 //! Must not know what the commands do.
 
+use crate::log::LogCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Start(StartArgs),
     /// Format data directories, with chosen ids and feature levels.
     Format(FormatArgs),
+    /// Look at log directories that no broker is using.
+    Log(LogCommand),
     /// Print the version.
     Version,
 }

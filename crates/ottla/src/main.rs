@@ -3,6 +3,7 @@
 
 mod args;
 mod format;
+mod log;
 mod logging;
 mod signals;
 mod start;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Start(args) => start::run(args, begun),
         Command::Format(args) => format::run(args),
+        Command::Log(command) => return log::run(command),
         Command::Version => {
             say(&format!("ottla {}", env!("CARGO_PKG_VERSION")));
             Ok(())

@@ -1,0 +1,491 @@
+//! What a start would do with a directory, without doing it, and what can be done about damage.
+//! The recovery of `log` and of the controller run over a [`Rehearsal`]: the plan is what they
+//! did. Must not judge by rules of its own.
+
+pub(crate) mod damage;
+mod describe;
+mod rehearsal;
+pub(crate) mod start;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_env::{Disk, DiskErrorKind};
+use ottla_log::{DirState, LogDirEntry, LogError};
+use ottla_metadata::Image;
+use ottla_protocol::{NodeId, Offset};
+
+pub use rehearsal::Rehearsal;
+pub use start::PlanOptions;
+
+use crate::error::InspectError;
+use crate::json::Json;
+use crate::kind::LOCK;
+use crate::out::Out;
+use crate::target::Target;
+use damage::{Damage, Stretch, segments, stretch};
+use describe::Action;
+use start::{METADATA_DIR, Start};
+
+/// How the plan ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanTally {
+    /// Partitions looked at.
+    pub partitions: u64,
+    /// Of these, opened as they are.
+    pub trusted: u64,
+    /// Read again, at least in part, or with derived files made anew; nothing sound goes.
+    pub recovered: u64,
+    /// Bytes or records are cut off.
+    pub cut: u64,
+    /// Kept offline.
+    pub refused: u64,
+    /// Opened, but with damage that a reader will meet.
+    pub damaged: u64,
+}
+
+impl PlanTally {
+    /// Whether somebody should look before a start.
+    #[must_use]
+    pub fn has_problems(self) -> bool {
+        self.cut + self.refused + self.damaged > 0
+    }
+}
+
+/// Says what a start would do with each target.
+///
+/// # Errors
+/// When a directory cannot be read or is in use, or the answer not be written.
+pub fn plan(
+    disk: &Arc<dyn Disk>,
+    targets: &[Target],
+    options: PlanOptions,
+    out: &mut Out<'_>,
+) -> Result<PlanTally, InspectError> {
+    let mut tally = PlanTally::default();
+    for target in targets {
+        let (log_dir, only) = match target {
+            Target::LogDir(path) => (path.clone(), None),
+            Target::Partition(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+                (path.parent().unwrap_or(Path::new("/")).to_owned(), name)
+            }
+            Target::File(path) => {
+                return Err(InspectError::Usage(format!(
+                    "{} is a file: a start is planned for a directory",
+                    path.display()
+                )));
+            }
+        };
+        refuse_in_use(disk.as_ref(), &log_dir)?;
+        let start = Start::begin(disk, &log_dir, options)?;
+        Planning { disk, start, only, out, tally: &mut tally }.run()?;
+    }
+    finish(tally, out)?;
+    Ok(tally)
+}
+
+fn finish(t: PlanTally, out: &mut Out<'_>) -> Result<(), InspectError> {
+    out.say(
+        || {
+            format!(
+                "{} partitions: {} opened as they are, {} recovered, {} cut, {} refused, {} with \
+                 damage that a start does not see",
+                t.partitions, t.trusted, t.recovered, t.cut, t.refused, t.damaged
+            )
+        },
+        || {
+            Json::object([
+                ("type", "summary".into()),
+                ("partitions", t.partitions.into()),
+                ("trusted", t.trusted.into()),
+                ("recovered", t.recovered.into()),
+                ("cut", t.cut.into()),
+                ("refused", t.refused.into()),
+                ("damaged", t.damaged.into()),
+            ])
+        },
+    )?;
+    out.finish()
+}
+
+/// A directory that a broker is writing to changes under the plan.
+pub(crate) fn refuse_in_use(disk: &dyn Disk, log_dir: &Path) -> Result<(), InspectError> {
+    if is_in_use(disk, log_dir)? {
+        return Err(InspectError::Usage(format!(
+            "{} is in use by a running broker: stop it first",
+            log_dir.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a broker has the lock of a log directory.
+pub(crate) fn is_in_use(disk: &dyn Disk, log_dir: &Path) -> Result<bool, InspectError> {
+    let lock = log_dir.join(LOCK);
+    // Taking the lock would create the file, and this tool creates none.
+    if !disk.exists(&lock)? {
+        return Ok(false);
+    }
+    match disk.lock(&lock) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind == DiskErrorKind::Locked => Ok(true),
+        // Who may not write there cannot ask.
+        Err(error) if error.kind == DiskErrorKind::Permission => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct Planning<'a, 'o> {
+    disk: &'a Arc<dyn Disk>,
+    start: Start,
+    only: Option<String>,
+    out: &'a mut Out<'o>,
+    tally: &'a mut PlanTally,
+}
+
+impl Planning<'_, '_> {
+    fn run(&mut self) -> Result<(), InspectError> {
+        self.introduce()?;
+        let image = self.metadata()?;
+        let entries = match self.start.dir.list() {
+            Ok(entries) => entries,
+            Err(LogError::Disk(error)) => return Err(error.into()),
+            Err(error) => {
+                self.tally.refused += 1;
+                let why = error.to_string();
+                return self.out.say(
+                    || format!("no start: {why}; move it elsewhere"),
+                    || {
+                        Json::object([
+                            ("type", "refused".into()),
+                            ("partition", Json::Null),
+                            ("why", why.clone().into()),
+                        ])
+                    },
+                );
+            }
+        };
+        for entry in entries {
+            if entry.name == METADATA_DIR || self.only.as_ref().is_some_and(|n| *n != entry.name) {
+                continue;
+            }
+            self.entry(&entry, image.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn introduce(&mut self) -> Result<(), InspectError> {
+        let path = self.start.dir.path().display().to_string();
+        let clean = self.start.is_clean();
+        self.out.say(
+            || {
+                let stop = if clean { "stopped cleanly" } else { "not stopped cleanly" };
+                format!("{path}: {stop}")
+            },
+            || {
+                Json::object([
+                    ("type", "logDir".into()),
+                    ("file", path.clone().into()),
+                    ("clean", clean.into()),
+                ])
+            },
+        )?;
+        for warning in self.start.points.warnings.clone() {
+            self.note(None, &warning)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, partition: Option<&str>, note: &str) -> Result<(), InspectError> {
+        self.out.say(
+            || format!("  note: {note}"),
+            || {
+                Json::object([
+                    ("type", "note".into()),
+                    ("partition", partition.map(str::to_owned).into()),
+                    ("what", note.to_owned().into()),
+                ])
+            },
+        )
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.start.dir.path().join(name)
+    }
+
+    /// The metadata log, when this directory has it.
+    fn metadata(&mut self) -> Result<Option<Image>, InspectError> {
+        if !self.disk.exists(&self.dir(METADATA_DIR))? {
+            return Ok(None);
+        }
+        let wanted = self.only.as_ref().is_none_or(|name| name == METADATA_DIR);
+        let outcome = self.start.metadata()?;
+        let actions = describe::changes(self.disk.as_ref(), &outcome.changes)?;
+        let image = match outcome.result {
+            Ok(found) => {
+                if wanted {
+                    self.verdict(
+                        METADATA_DIR,
+                        (found.log_start, found.log_end),
+                        None,
+                        describe::reads(&outcome.reads),
+                        actions,
+                    )?;
+                }
+                Some(found.image)
+            }
+            Err(error) if wanted => {
+                self.refused(METADATA_DIR, &error.to_string())?;
+                None
+            }
+            Err(_) => None,
+        };
+        Ok(image)
+    }
+
+    fn entry(&mut self, entry: &LogDirEntry, image: Option<&Image>) -> Result<(), InspectError> {
+        let fate = match entry.state {
+            DirState::Delete => Some(("delete", "its topic was deleted: it is removed for good")),
+            DirState::Future => Some(("keep", "it was being filled to replace another")),
+            DirState::Stray => Some(("keep", "it is no longer this broker's")),
+            DirState::Live => self.stray(entry, image),
+        };
+        if let Some((verb, why)) = fate {
+            let name = entry.name.clone();
+            return self.out.say(
+                || format!("{name}: {verb}: {why}"),
+                || {
+                    Json::object([
+                        ("type", "directory".into()),
+                        ("partition", name.clone().into()),
+                        ("action", verb.into()),
+                        ("why", why.into()),
+                    ])
+                },
+            );
+        }
+        let topic = image.and_then(|image| image.topic(&entry.partition.topic));
+        let outcome = self.start.open(&entry.partition, topic)?;
+        match outcome.result {
+            Ok((log_start, log_end, report)) => {
+                let mut actions = describe::changes(self.disk.as_ref(), &outcome.changes)?;
+                let reads = describe::reads(&outcome.reads);
+                actions.retain(|action| !is_hygiene(action));
+                let recovery_point = self.start.recovery_point(&entry.partition);
+                let ends = (log_start, log_end);
+                self.verdict(&entry.name, ends, recovery_point, reads, actions)?;
+                for warning in &report.warnings {
+                    self.note(Some(&entry.name), warning)?;
+                }
+                Ok(())
+            }
+            Err(LogError::TopicId { found, expected, .. }) => {
+                let why = format!("it belongs to topic id {found}, and the topic's is {expected}");
+                let name = entry.name.clone();
+                self.out.say(
+                    || format!("{name}: put aside: {why}"),
+                    || {
+                        Json::object([
+                            ("type", "directory".into()),
+                            ("partition", name.clone().into()),
+                            ("action", "put aside".into()),
+                            ("why", why.clone().into()),
+                        ])
+                    },
+                )
+            }
+            Err(error) => self.refused(&entry.name, &error.to_string()),
+        }
+    }
+
+    /// What becomes of a directory that the metadata does not know.
+    fn stray(
+        &self,
+        entry: &LogDirEntry,
+        image: Option<&Image>,
+    ) -> Option<(&'static str, &'static str)> {
+        let image = image?;
+        let node = self.start.node.unwrap_or(NodeId::NONE);
+        let partition = image
+            .topic(&entry.partition.topic)
+            .and_then(|topic| topic.partition(entry.partition.partition));
+        let assigned = partition.is_some_and(|partition| partition.replicas.contains(&node));
+        (!assigned).then_some(("put aside", "the metadata does not have it on this broker"))
+    }
+
+    fn verdict(
+        &mut self,
+        name: &str,
+        (log_start, log_end): (Offset, Offset),
+        recovery_point: Option<Offset>,
+        reads: Vec<Action>,
+        actions: Vec<Action>,
+    ) -> Result<(), InspectError> {
+        self.tally.partitions += 1;
+        let damages = damage::find(self.disk.as_ref(), &self.dir(name))?;
+        let cut = actions.iter().any(is_loss);
+        // What a start cuts off is no damage that stays.
+        let stays = damages.iter().filter(|damage| damage.first < log_end).cloned();
+        let stays: Vec<Damage> = stays.collect();
+        let word = if cut {
+            self.tally.cut += 1;
+            "cut"
+        } else if actions.is_empty() {
+            self.tally.trusted += 1;
+            "open as it is"
+        } else {
+            self.tally.recovered += 1;
+            "recover"
+        };
+        self.out.say(
+            || {
+                let point = recovery_point
+                    .map_or_else(String::new, |point| format!(", recovery point {point}"));
+                format!("{name}: {word}: offsets {log_start} to {log_end}{point}")
+            },
+            || {
+                Json::object([
+                    ("type", "partition".into()),
+                    ("partition", name.to_owned().into()),
+                    ("verdict", word.into()),
+                    ("logStart", log_start.0.into()),
+                    ("logEnd", log_end.0.into()),
+                    ("recoveryPoint", recovery_point.map(|offset| offset.0).into()),
+                ])
+            },
+        )?;
+        for action in reads.iter().chain(&actions) {
+            self.out.say(|| action.text(), || action.json(name))?;
+        }
+        if !stays.is_empty() {
+            self.tally.damaged += 1;
+            self.ways_out(name, &stays)?;
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, name: &str, why: &str) -> Result<(), InspectError> {
+        self.tally.partitions += 1;
+        self.tally.refused += 1;
+        self.out.say(
+            || format!("{name}: refused, it stays offline: {why}"),
+            || {
+                Json::object([
+                    ("type", "refused".into()),
+                    ("partition", name.to_owned().into()),
+                    ("why", why.to_owned().into()),
+                ])
+            },
+        )?;
+        let damages = damage::find(self.disk.as_ref(), &self.dir(name))?;
+        self.ways_out(name, &damages)
+    }
+
+    /// What can be done about damage, with what each way costs.
+    fn ways_out(&mut self, name: &str, damages: &[Damage]) -> Result<(), InspectError> {
+        for damage in damages {
+            let file = damage.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (from, to, first, next) =
+                (damage.hole.from, damage.hole.to, damage.first, damage.next);
+            self.out.say(
+                || {
+                    let offsets = match next {
+                        Some(next) => format!("offsets {first} to {}", next.plus(-1)),
+                        None => format!("from offset {first} on"),
+                    };
+                    format!("  damage in {file}, bytes {from} to {to}, {offsets}: {}", damage.why)
+                },
+                || {
+                    Json::object([
+                        ("type", "damage".into()),
+                        ("partition", name.to_owned().into()),
+                        ("file", damage.path.display().to_string().into()),
+                        ("from", from.into()),
+                        ("to", to.into()),
+                        ("firstOffset", first.0.into()),
+                        ("nextOffset", next.map(|next| next.0).into()),
+                        ("why", damage.why.clone().into()),
+                    ])
+                },
+            )?;
+        }
+        let Some(first) = damages.first() else { return Ok(()) };
+        self.option(
+            name,
+            "restore",
+            format!(
+                "put {name} aside and take it from another replica or a backup: nothing is lost"
+            ),
+            Stretch::default(),
+        )?;
+        let (later, files) = self.behind(name, first)?;
+        let file = first.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut how = format!("truncate -s {} {file}", first.hole.from);
+        if files > 0 {
+            how.push_str(&format!("; remove the files of the {files} later segments"));
+        }
+        let lost = match later.offsets {
+            Some((from, to)) => {
+                format!("{} sound records, offsets {from} to {to}, are lost too", later.records)
+            }
+            None => "no sound record is lost".to_owned(),
+        };
+        self.option(
+            name,
+            "cut",
+            format!("cut the log at offset {} ({how}): {lost}", first.first),
+            later,
+        )
+    }
+
+    /// The sound records behind a stretch, and the number of later segments.
+    fn behind(&self, name: &str, damage: &Damage) -> Result<(Stretch, usize), InspectError> {
+        let disk = self.disk.as_ref();
+        let mut behind = stretch(disk, &damage.path, damage.hole.to, u64::MAX)?;
+        let mut files = 0;
+        for (_, path) in segments(disk, &self.dir(name))? {
+            if path > damage.path {
+                files += 1;
+                behind.add(stretch(disk, &path, 0, u64::MAX)?);
+            }
+        }
+        Ok((behind, files))
+    }
+
+    fn option(
+        &mut self,
+        name: &str,
+        kind: &'static str,
+        what: String,
+        lost: Stretch,
+    ) -> Result<(), InspectError> {
+        self.out.say(
+            || format!("  option: {what}"),
+            || {
+                Json::object([
+                    ("type", "option".into()),
+                    ("partition", name.to_owned().into()),
+                    ("option", kind.into()),
+                    ("what", what.clone().into()),
+                    ("recordsLost", lost.records.into()),
+                    ("firstOffsetLost", lost.offsets.map(|(first, _)| first.0).into()),
+                    ("lastOffsetLost", lost.offsets.map(|(_, last)| last.0).into()),
+                ])
+            },
+        )
+    }
+}
+
+/// Whether bytes of a log go.
+fn is_loss(action: &Action) -> bool {
+    let is_log = action.path.extension().is_some_and(|end| end == "log");
+    let empty = matches!(action.bytes, Some((0, _)));
+    is_log && matches!(action.verb, "cut" | "remove") && !empty
+}
+
+/// Old producer snapshots are removed at each start: nobody misses them.
+fn is_hygiene(action: &Action) -> bool {
+    action.verb == "remove" && action.path.extension().is_some_and(|end| end == "snapshot")
+}
