@@ -1,0 +1,113 @@
+//! What the threads of one cycle share: the broker's address, what is known, and whether something
+//! has been done to the broker that excuses a failed request. Must not know who sends what.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::faults::Control;
+use crate::history::Rule;
+use crate::wire::Code;
+use crate::world::World;
+
+/// `KAFKA_STORAGE_ERROR`, and what a partition without a leader is answered with.
+const OFFLINE: [Code; 3] = [56, 6, 5];
+
+/// What is shared.
+#[derive(Debug)]
+pub struct Scene {
+    /// What is known.
+    pub world: Mutex<World>,
+    /// How the shim is told.
+    pub control: Control,
+    /// The broker was killed, its power was cut, or it was asked to stop.
+    struck: AtomicBool,
+    /// No more is to be sent.
+    stopped: AtomicBool,
+    /// The partitions whose disk fails when the fault fires.
+    pub failing: Mutex<BTreeSet<(String, i32)>>,
+}
+
+impl Scene {
+    /// A scene in which nothing has happened.
+    #[must_use]
+    pub fn new(world: World, control: Control) -> Self {
+        Self {
+            world: Mutex::new(world),
+            control,
+            struck: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            failing: Mutex::default(),
+        }
+    }
+
+    /// A new cycle: nothing has been done to the broker, requests may be sent.
+    pub fn begin(&self) {
+        self.struck.store(false, Ordering::SeqCst);
+        self.stopped.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on failed requests are excused.
+    pub fn strike(&self) {
+        self.struck.store(true, Ordering::SeqCst);
+    }
+
+    /// No more is to be sent.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether no more is to be sent.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Whether the fault has happened.
+    #[must_use]
+    pub fn has_fired(&self) -> bool {
+        self.control.fired().unwrap_or(false)
+    }
+
+    /// Whether the whole broker may fail.
+    #[must_use]
+    pub fn is_struck(&self) -> bool {
+        self.struck.load(Ordering::SeqCst) || (self.has_fired() && self.failing().is_empty())
+    }
+
+    /// What is known, to read or change.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partitions that fail.
+    pub fn failing(&self) -> MutexGuard<'_, BTreeSet<(String, i32)>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a partition's disk has failed.
+    #[must_use]
+    pub fn is_offline(&self, topic: &str, index: i32) -> bool {
+        self.has_fired() && self.failing().contains(&(topic.to_owned(), index))
+    }
+
+    /// Judges the refusal of a request to a partition: a reason, or a violation.
+    pub fn refused(&self, what: &str, topic: &str, index: i32, code: Code) {
+        let excused =
+            self.is_struck() || (OFFLINE.contains(&code) && self.is_offline(topic, index));
+        if !excused {
+            let text = format!("{what} to {topic}-{index} is refused with error {code}");
+            self.world().wrong(Rule::Refused, text);
+        }
+    }
+
+    /// Judges the end of a connection.
+    pub fn failed(&self, who: &str, error: &anyhow::Error) {
+        if self.is_struck() {
+            return;
+        }
+        let text = format!("{who}: {error:#}");
+        let rule = if text.contains("no answer") { Rule::Hung } else { Rule::Refused };
+        self.world().wrong(rule, text);
+    }
+}
