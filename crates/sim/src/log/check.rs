@@ -1,0 +1,386 @@
+//! What a recovered log, and each read, is held against. Every check names its invariant. Must not
+//! know how the log came to be as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use ottla_log::{
+    AbortedTransaction, Answer, Fetched, LoadReport, PartitionLog, ReadError, ReadRequest,
+};
+use ottla_protocol::{Offset, ProducerId};
+use ottla_records::{Batch, Batches, ControlRecordType, Scratch};
+
+use super::World;
+use super::model::{Entry, Model};
+use crate::promise;
+use crate::violation::Stop;
+
+/// Batches as they were read.
+type Read = Result<Vec<Bytes>, ReadError>;
+
+fn fetch(log: &PartitionLog, request: &ReadRequest) -> Result<Fetched, ReadError> {
+    match log.read(request)? {
+        Answer::Ready(fetched) => Ok(fetched),
+        Answer::Lookup(view) => view.read(request),
+    }
+}
+
+/// Splits what was read into its batches.
+fn split(fetched: &Fetched) -> Result<Vec<Bytes>, Stop> {
+    let mut all = Vec::new();
+    for run in &fetched.batches {
+        for batch in Batches::new(run) {
+            match batch {
+                Ok(batch) if batch.verify_crc().is_ok() => all.push(run.slice_ref(batch.bytes())),
+                Ok(batch) => {
+                    let at = batch.header().base_offset;
+                    return Err(World::broken("L7", format!("a bad batch was given out at {at}")));
+                }
+                Err(error) => {
+                    return Err(World::broken("L7", format!("no batch was given out: {error}")));
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// All whole batches of `from..up_to`.
+pub(super) fn read_all(
+    log: &PartitionLog,
+    from: i64,
+    up_to: i64,
+    max_bytes: usize,
+) -> Result<Read, Stop> {
+    let mut all = Vec::new();
+    let mut at = from;
+    while at < up_to {
+        let request =
+            ReadRequest { from: Offset(at), up_to: Offset(up_to), max_bytes, at_least_one: true };
+        let fetched = match fetch(log, &request) {
+            Ok(fetched) => fetched,
+            Err(error) => return Ok(Err(error)),
+        };
+        all.extend(split(&fetched)?);
+        if fetched.next_offset.0 <= at {
+            break;
+        }
+        at = fetched.next_offset.0;
+    }
+    Ok(Ok(all))
+}
+
+/// What was read must be these batches, byte for byte, from the first on.
+fn compare(found: &[Bytes], expected: &[Entry]) -> Result<(), Stop> {
+    for (index, bytes) in found.iter().enumerate() {
+        let Some(entry) = expected.get(index) else {
+            let base = Batch::parse(bytes).map_or(-1, |batch| batch.header().base_offset.0);
+            return Err(World::broken("L2", format!("a batch at {base} was never appended")));
+        };
+        promise!(
+            "L2",
+            entry.bytes == *bytes,
+            "at offset {} another batch is found than was appended there: {}",
+            entry.base,
+            Batch::parse(bytes).map_or_else(
+                |error| error.to_string(),
+                |batch| format!(
+                    "offsets {} to {}",
+                    batch.header().base_offset,
+                    batch.header().last_offset()
+                )
+            )
+        );
+    }
+    Ok(())
+}
+
+impl World {
+    /// A log was opened: everything about it is held against the model, which is then cut to what
+    /// was found.
+    pub(super) fn check_opened(
+        &mut self,
+        dir: usize,
+        slot: usize,
+        mut log: PartitionLog,
+        report: &LoadReport,
+        clean: bool,
+    ) -> Result<(), Stop> {
+        if self.verbose {
+            eprintln!(
+                "opened d{dir} p{slot}: {} to {}, {report:?}",
+                log.log_start(),
+                log.log_end()
+            );
+        }
+        let beyond = self.swarm.beyond;
+        let only_synced = self.only_synced_is_safe;
+        let damaged = self.damaged_before_start;
+        let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
+        let (start, end) = (log.log_start().0, log.log_end().0);
+        if model.restart_at == Some(start) && end == start {
+            model.begin_anew(start);
+        }
+        let began_anew = std::mem::take(&mut model.restart_at).is_some();
+        let floor = match () {
+            () if began_anew => 0,
+            () if only_synced => model.durable,
+            () => model.durable.max(model.written),
+        };
+        promise!(
+            "L10",
+            start >= model.start_safe || beyond,
+            "the log starts at {start}, although {} was acknowledged",
+            model.start_safe
+        );
+        promise!(
+            "L10",
+            start <= model.start || beyond,
+            "the log starts at {start}, but only what is below {} was to go",
+            model.start
+        );
+        if end < floor {
+            promise!(
+                "L1",
+                beyond,
+                "the log ends at {end}, but up to {floor} was acknowledged ({}); {report:?}",
+                if only_synced { "as durable" } else { "as written" }
+            );
+            promise!(
+                "L7",
+                !report.warnings.is_empty(),
+                "the log was cut from {floor} to {end}, and nothing was said"
+            );
+            self.outcome.refusals += 1;
+            return Err(Stop::Over);
+        }
+        promise!(
+            "L8",
+            !clean || damaged || beyond || report.recovered_segments == 0,
+            "a log that was stopped cleanly was recovered: {report:?}"
+        );
+        let chunk = *self.draw.pick(&[1, 200, 1000, 100_000]).unwrap_or(&1000);
+        let found = read_all(&log, start, end, chunk)?;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(self.unreadable(&error)),
+        };
+        let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
+        compare(&found, model.from(start))?;
+        let reached = match found.len().checked_sub(1).and_then(|last| model.from(start).get(last))
+        {
+            Some(entry) => entry.next(),
+            None => start,
+        };
+        promise!("L2", reached == end, "the log ends at {end}, but reading it ends at {reached}");
+        model.cut(end);
+        model.start = start;
+        model.start_safe = model.start_safe.max(start);
+        model.written = end;
+        model.durable = end;
+        model.since = end;
+        log.producers_mut().on_high_watermark(Offset(end));
+        self.check_derived(dir, slot, &log)?;
+        self.outcome.checks += 1;
+        self.serve(dir, slot, log);
+        Ok(())
+    }
+
+    pub(super) fn model_mut(&mut self, dir: usize, slot: usize) -> Option<&mut Model> {
+        self.dirs.get_mut(dir)?.slots.get_mut(slot).map(|slot| &mut slot.model)
+    }
+
+    pub(super) fn model(&self, dir: usize, slot: usize) -> Option<&Model> {
+        self.dirs.get(dir)?.slots.get(slot).map(|slot| &slot.model)
+    }
+
+    /// Data that should be there cannot be read.
+    pub(super) fn unreadable(&mut self, error: &ReadError) -> Stop {
+        if self.swarm.beyond {
+            self.outcome.refusals += 1;
+            return Stop::Over;
+        }
+        match error {
+            ReadError::Failed(error) => self.failed("reading", error),
+            ReadError::OutOfRange { .. } => Self::broken("L1", format!("while reading: {error}")),
+        }
+    }
+
+    /// Epochs, producers, transactions and timestamps follow from the batches (L8).
+    fn check_derived(&mut self, dir: usize, slot: usize, log: &PartitionLog) -> Result<(), Stop> {
+        if self.swarm.beyond {
+            return Ok(());
+        }
+        let Some(model) = self.model(dir, slot) else { return Ok(()) };
+        let start = model.start;
+        for entry in model.from(start) {
+            let found = log.epochs().epoch_for_offset(Offset(entry.base.max(start)));
+            promise!(
+                "L8",
+                found.map(|epoch| epoch.0) == Some(entry.epoch),
+                "the batch at {} is of leader epoch {}, the cache says {found:?}",
+                entry.base,
+                entry.epoch
+            );
+        }
+        if let Some(latest) = log.epochs().latest() {
+            promise!(
+                "L8",
+                latest.start_offset.0 <= model.end(),
+                "the epoch cache goes on to {}, the log ends at {}",
+                latest.start_offset,
+                model.end()
+            );
+        }
+        for (id, producer) in model.producers() {
+            if producer.last_data < start || producer.next_sequence == 0 {
+                continue;
+            }
+            let found = log.producers().get(ProducerId(id));
+            let state = found.map(|entry| (entry.producer_epoch.0, entry.last_sequence()));
+            promise!(
+                "P1",
+                state == Some((producer.epoch, producer.next_sequence - 1)),
+                "producer {id} is at epoch {} and sequence {}, the log says {state:?}",
+                producer.epoch,
+                producer.next_sequence - 1
+            );
+        }
+        self.check_committed(dir, slot, log, start)?;
+        self.check_time(dir, slot, log)
+    }
+
+    /// A reader of committed data gets exactly what was committed (T1, T4).
+    pub(super) fn check_committed(
+        &mut self,
+        dir: usize,
+        slot: usize,
+        log: &PartitionLog,
+        from: i64,
+    ) -> Result<(), Stop> {
+        let Some(model) = self.model(dir, slot) else { return Ok(()) };
+        let start = model.start;
+        let high_watermark = log.durable_end();
+        let stable = log.producers().last_stable_offset(high_watermark, Offset(start)).0;
+        let undecided = model.first_undecided(start, high_watermark.0);
+        promise!(
+            "T4",
+            undecided.is_none_or(|first| stable <= first),
+            "the last stable offset is {stable}, but a transaction is open from {undecided:?}"
+        );
+        let open = model.producers().values().any(|producer| producer.open.is_some());
+        promise!(
+            "T8",
+            open || high_watermark.0 < model.end() || stable == high_watermark.0,
+            "no transaction is open, and the last stable offset is {stable} of {high_watermark}"
+        );
+        if from >= stable {
+            return Ok(());
+        }
+        let expected = model.committed(from, stable);
+        let aborted = log.view().aborted_transactions(Offset(from), Offset(stable));
+        let aborted =
+            aborted.map_err(|error| self.failed("reading aborted transactions", &error))?;
+        if self.verbose {
+            let ends = model.entries.iter().filter(|entry| entry.marker.is_some());
+            let ends: Vec<_> =
+                ends.map(|entry| (entry.base, entry.written, entry.marker)).collect();
+            eprintln!("aborted from {from} to {stable}: {aborted:?}; markers: {ends:?}");
+        }
+        let batches = match read_all(log, from, stable, 700)? {
+            Ok(batches) => batches,
+            Err(error) => return Err(self.unreadable(&error)),
+        };
+        let seen = consume(&batches, aborted, from)?;
+        if seen != expected {
+            let extra: Vec<_> = seen.difference(&expected).collect();
+            let missing: Vec<_> = expected.difference(&seen).collect();
+            return Err(Self::broken(
+                "T1",
+                format!(
+                    "a reader of committed data from {from} to {stable} gets {extra:?} too much \
+                     and lacks {missing:?}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Timestamps are looked up right.
+    pub(super) fn check_time(
+        &mut self,
+        dir: usize,
+        slot: usize,
+        log: &PartitionLog,
+    ) -> Result<(), Stop> {
+        if log.written_end() < log.log_end() {
+            return Ok(());
+        }
+        let now = self.now().0;
+        let time = now - self.draw.span(-400, 3000);
+        let found = match log.list_offset(time) {
+            Answer::Ready(found) => found,
+            Answer::Lookup(view) => {
+                let found = view.list_offset(time);
+                found.map_err(|error| self.failed("looking a timestamp up", &error))?
+            }
+        };
+        let found = found.map(|found| (found.timestamp, found.offset.0));
+        let Some(model) = self.model(dir, slot) else { return Ok(()) };
+        // As in Kafka only the first segment that reaches the timestamp is searched: a log that
+        // begins within a segment may answer "none".
+        if found.is_none() && model.start > 0 {
+            return Ok(());
+        }
+        let expected = model.at_time(time);
+        promise!(
+            "L8",
+            found == expected,
+            "the first record from {time} on is {expected:?}, the log says {found:?}"
+        );
+        Ok(())
+    }
+}
+
+/// What a consumer with `isolation.level=read_committed` keeps of these batches, as Kafka's does
+/// it: the offsets of the records.
+fn consume(
+    batches: &[Bytes],
+    mut aborted: Vec<AbortedTransaction>,
+    from: i64,
+) -> Result<BTreeSet<i64>, Stop> {
+    aborted.sort_by_key(|transaction| transaction.first_offset);
+    let mut waiting = aborted.into_iter().peekable();
+    let mut open: BTreeMap<i64, ()> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut scratch = Scratch::new();
+    for bytes in batches {
+        let Ok(batch) = Batch::parse(bytes) else { continue };
+        let header = *batch.header();
+        while let Some(next) = waiting.next_if(|next| next.first_offset <= header.last_offset()) {
+            open.insert(next.producer_id.0, ());
+        }
+        let producer = header.producer_id.0;
+        let bad = |error: String| World::broken("L7", format!("records cannot be read: {error}"));
+        let records = batch.records(&mut scratch, 1 << 22).map_err(|e| bad(e.to_string()))?;
+        if header.attributes.is_control() {
+            for record in records {
+                let record = record.map_err(|e| bad(e.to_string()))?;
+                if ControlRecordType::parse_key(record.key) == Ok(ControlRecordType::Abort) {
+                    open.remove(&producer);
+                }
+            }
+            continue;
+        }
+        if header.attributes.is_transactional() && open.contains_key(&producer) {
+            continue;
+        }
+        for record in records {
+            let record = record.map_err(|e| bad(e.to_string()))?;
+            if record.offset.0 >= from {
+                seen.insert(record.offset.0);
+            }
+        }
+    }
+    Ok(seen)
+}
