@@ -62,5 +62,8 @@ pub(crate) fn resume(segment: &Segment, now: Millis) -> Result<(Active, Offset),
         }
     }
     active.size = written;
+    // Entries come at the same places as if they were made again from the log: never fewer, which
+    // Kafka would stumble over when an index is full.
+    active.bytes_since_index = written.saturating_sub(from);
     Ok((active, end))
 }
