@@ -220,6 +220,32 @@ impl DiskFile for OsFile {
         Ok(failed(self.file.metadata(), "measure", &self.path)?.len())
     }
 
+    fn modified_ms(&self) -> Result<Option<i64>, DiskError> {
+        let found = failed(self.file.metadata().and_then(|m| m.modified()), "measure", &self.path)?;
+        // Before 1970: that is no time to go by.
+        let since = found.duration_since(std::time::UNIX_EPOCH).ok();
+        Ok(since.and_then(|since| i64::try_from(since.as_millis()).ok()))
+    }
+
+    fn allocate(&self, len: u64) -> Result<(), DiskError> {
+        use rustix::io::Errno;
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, len) {
+            Ok(()) => Ok(()),
+            // A file system without it: zeros take the space as well.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let mut at = self.len()?;
+                while at < len {
+                    let size = usize::try_from((len - at).min(1 << 20)).unwrap_or(0);
+                    self.write_at(&[Bytes::from(vec![0; size])], at)?;
+                    at = at.saturating_add(size as u64);
+                }
+                Ok(())
+            }
+            Err(e) => Err(DiskError::from_io(&e.into(), "write", &self.path)),
+        }
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

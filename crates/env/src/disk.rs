@@ -104,6 +104,31 @@ pub trait DiskFile: Send + Sync + Debug {
     /// When the device fails.
     fn len(&self) -> Result<u64, DiskError>;
 
+    /// When the content was last changed, in milliseconds since the Unix epoch; `None` where that
+    /// is not known.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn modified_ms(&self) -> Result<Option<i64>, DiskError> {
+        Ok(None)
+    }
+
+    /// Takes real space for the first `len` bytes, so that writing there later cannot fail for
+    /// lack of it. What is there stays; the rest reads as zeros.
+    ///
+    /// # Errors
+    /// [`DiskErrorKind::NoSpace`] when there is not enough; what was taken stays taken.
+    fn allocate(&self, len: u64) -> Result<(), DiskError> {
+        const CHUNK: u64 = 1 << 20;
+        let mut at = self.len()?;
+        while at < len {
+            let size = usize::try_from(CHUNK.min(len - at)).unwrap_or(0);
+            self.write_at(&[Bytes::from(vec![0; size])], at)?;
+            at = at.saturating_add(size as u64);
+        }
+        Ok(())
+    }
+
     /// Path under which it was opened, for messages.
     fn path(&self) -> &Path;
 

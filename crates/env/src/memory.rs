@@ -11,13 +11,17 @@ use bytes::Bytes;
 use crate::disk::{Disk, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode};
 use crate::error::{DiskError, DiskErrorKind};
 
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
 /// What a power cut leaves of one write that no sync covered. Each write is asked for by itself:
-/// a later one may survive where an earlier one did not, as pages do.
+/// a later one may survive where an earlier one did not, as pages do. A sector of 512 bytes that
+/// survives does so as it was in memory, with what earlier writes had put into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survival {
     /// Nothing of it.
     Nothing,
-    /// So many of its first bytes.
+    /// The file has grown by so many of its first bytes, and the sectors that they are in survive.
     Prefix(usize),
     /// The file has grown, but the bytes are zeros.
     Zeros,
@@ -70,6 +74,8 @@ enum Naming {
 }
 
 const ROOT: usize = 0;
+/// Capacity of a disk that is never full, in bytes.
+const UNLIMITED: u64 = 1 << 40;
 
 impl Default for MemoryDisk {
     fn default() -> Self {
@@ -98,7 +104,7 @@ impl MemoryDisk {
                 fault: None,
                 generation: 0,
                 locked: Vec::new(),
-                capacity: 1 << 40,
+                capacity: UNLIMITED,
             })),
         }
     }
@@ -120,9 +126,11 @@ impl MemoryDisk {
         for node in &mut state.nodes {
             match node {
                 Node::File { content, synced, changes } => {
+                    let mut remains = Remains::new(synced);
                     for change in changes.drain(..) {
-                        change.survive(synced, &mut survival);
+                        remains.survive(&change, &mut survival);
                     }
+                    *synced = remains.content();
                     content.clone_from(synced);
                 }
                 Node::Directory { entries, synced, changes } => {
@@ -134,6 +142,12 @@ impl MemoryDisk {
                 }
             }
         }
+    }
+
+    /// From now on all files together have at most so many bytes: a write that would need more
+    /// writes what fits and fails.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = bytes;
     }
 
     /// All files with their content, by path, as a reader sees them now.
@@ -168,26 +182,68 @@ impl Change {
             Self::SetLen(len) => content.resize(*len, 0),
         }
     }
+}
 
-    fn survive(&self, content: &mut Vec<u8>, survival: &mut impl FnMut(usize) -> Survival) {
-        match self {
-            Self::Write { at, bytes } => match survival(bytes.len()) {
-                Survival::Nothing => {}
-                Survival::Prefix(n) => write(content, *at, bytes.get(..n).unwrap_or(bytes)),
-                Survival::Zeros => {
-                    let end = at.saturating_add(bytes.len());
-                    if content.len() < end {
-                        content.resize(end, 0);
-                    }
+/// What is on the disk of one file while a power cut takes its course.
+struct Remains {
+    /// The file as programs saw it after each write: what of a sector reaches the disk, reaches
+    /// it as it was in memory.
+    seen: Vec<u8>,
+    /// Sectors that are on the disk, also beyond the length.
+    sectors: Vec<u8>,
+    len: usize,
+}
+
+impl Remains {
+    fn new(synced: &[u8]) -> Self {
+        Self { seen: synced.to_vec(), sectors: synced.to_vec(), len: synced.len() }
+    }
+
+    fn survive(&mut self, change: &Change, survival: &mut impl FnMut(usize) -> Survival) {
+        change.apply(&mut self.seen);
+        match change {
+            Change::Write { at, bytes } => {
+                let (kept, longer) = match survival(bytes.len()) {
+                    Survival::Nothing => (0, 0),
+                    Survival::Prefix(n) => (n.min(bytes.len()), n.min(bytes.len())),
+                    Survival::Zeros => (0, bytes.len()),
+                    Survival::All => (bytes.len(), bytes.len()),
+                };
+                self.keep(*at, kept);
+                if longer > 0 {
+                    self.len = self.len.max(at.saturating_add(longer));
                 }
-                Survival::All => self.apply(content),
-            },
-            Self::SetLen(_) => {
+            }
+            Change::SetLen(len) => {
                 if survival(1) == Survival::All {
-                    self.apply(content);
+                    self.sectors.resize(*len, 0);
+                    self.len = *len;
                 }
             }
         }
+    }
+
+    /// The sectors that these bytes are in reach the disk.
+    fn keep(&mut self, at: usize, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let from = at / SECTOR * SECTOR;
+        let to = at.saturating_add(count).next_multiple_of(SECTOR);
+        if self.sectors.len() < to {
+            self.sectors.resize(to, 0);
+        }
+        let seen = self.seen.get(from..to.min(self.seen.len())).unwrap_or_default();
+        if let Some(sectors) = self.sectors.get_mut(from..to) {
+            let (front, beyond) = sectors.split_at_mut(seen.len());
+            front.copy_from_slice(seen);
+            beyond.fill(0);
+        }
+    }
+
+    fn content(mut self) -> Vec<u8> {
+        self.sectors.resize(self.len, 0);
+        self.sectors
     }
 }
 
@@ -268,12 +324,26 @@ impl State {
         id
     }
 
+    /// Bytes of the files that have a name.
     fn used(&self) -> u64 {
-        let len = |n: &Node| match n {
-            Node::File { content, .. } => content.len() as u64,
-            Node::Directory { .. } => 0,
-        };
-        self.nodes.iter().map(len).sum()
+        let (mut used, mut todo) = (0, vec![ROOT]);
+        while let Some(id) = todo.pop() {
+            match self.nodes.get(id) {
+                Some(Node::File { content, .. }) => used += content.len() as u64,
+                Some(Node::Directory { entries, .. }) => todo.extend(entries.values()),
+                None => {}
+            }
+        }
+        used
+    }
+
+    /// How many of `more` bytes there is space for.
+    fn room(&self, more: usize) -> usize {
+        if self.capacity >= UNLIMITED {
+            return more;
+        }
+        let free = self.capacity.saturating_sub(self.used());
+        usize::try_from(free).unwrap_or(usize::MAX).min(more)
     }
 }
 
@@ -470,6 +540,14 @@ impl MemoryFile {
         })
     }
 
+    /// How many of `len` bytes at `at` there is space for.
+    fn fits(&self, at: usize, len: usize) -> usize {
+        let state = self.disk.state();
+        let Some(Node::File { content, .. }) = state.nodes.get(self.node) else { return len };
+        let more = at.saturating_add(len).saturating_sub(content.len());
+        len - more.min(len) + state.room(more.min(len))
+    }
+
     fn index(&self, action: &'static str, position: u64) -> Result<usize, DiskError> {
         usize::try_from(position)
             .map_err(|_| DiskError::new(DiskErrorKind::NoSpace, action, &self.path))
@@ -492,7 +570,12 @@ impl DiskFile for MemoryFile {
     fn write_at(&self, slices: &[Bytes], position: u64) -> Result<(), DiskError> {
         let mut at = self.index("write", position)?;
         for slice in slices {
-            self.change("write", || Change::Write { at, bytes: slice.to_vec() })?;
+            let fits = self.fits(at, slice.len());
+            let bytes = slice.get(..fits).unwrap_or_default().to_vec();
+            self.change("write", || Change::Write { at, bytes })?;
+            if fits < slice.len() {
+                return Err(DiskError::new(DiskErrorKind::NoSpace, "write", &self.path));
+            }
             at = at.saturating_add(slice.len());
         }
         Ok(())
@@ -609,6 +692,23 @@ mod tests {
             let found = disk.read(Path::new("/f")).unwrap();
             assert!(found == b"old" || found == b"new!", "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits() {
+        let disk = MemoryDisk::new();
+        disk.set_capacity(10);
+        let file = put(&disk, "/f", b"12345678");
+        assert_eq!(disk.space(Path::new("/")).unwrap(), DiskSpace { total: 10, available: 2 });
+        let full = file.write_at(&[Bytes::from_static(b"abcd")], 8).unwrap_err();
+        assert_eq!((full.kind, full.action), (DiskErrorKind::NoSpace, "write"));
+        assert_eq!(disk.read(Path::new("/f")).unwrap(), b"12345678ab");
+        // What is there may be written again.
+        file.write_at(&[Bytes::from_static(b"0000")], 6).unwrap();
+        assert_eq!(file.allocate(11).unwrap_err().kind, DiskErrorKind::NoSpace);
+        disk.remove_file(Path::new("/f")).unwrap();
+        put(&disk, "/g", b"again");
+        assert_eq!(disk.space(Path::new("/")).unwrap().available, 5);
     }
 
     #[test]

@@ -87,6 +87,9 @@ pub enum ReplicaError {
     /// `KAFKA_STORAGE_ERROR` (56).
     #[error("the log directory of the partition has failed")]
     KafkaStorageError,
+    /// `POLICY_VIOLATION` (44): it was appended, could not be written, and is gone.
+    #[error("there was no space in the log directory of the partition")]
+    NoSpace,
 }
 
 impl ReplicaError {
@@ -101,6 +104,7 @@ impl ReplicaError {
             Self::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
             Self::RequestTimedOut => ErrorCode::RequestTimedOut,
             Self::KafkaStorageError => ErrorCode::KafkaStorageError,
+            Self::NoSpace => ErrorCode::PolicyViolation,
         }
     }
 }
@@ -390,6 +394,17 @@ impl<T> Replica<T> {
         ends.written = ends.written.min(log_end);
         ends.log_end = ends.log_end.min(log_end);
         self.answer_lost(log_end, ReplicaError::NotLeaderOrFollower, effects);
+    }
+
+    /// There was no space for what was not written: the log ends at `log_end` again, its written
+    /// end. Nobody was told of more; who waits for more is told that it is gone.
+    pub fn on_no_space(&mut self, log_end: Offset, effects: &mut Vec<ReplicaEffect<T>>) {
+        let ends = &mut self.ends;
+        assert!(ends.high_watermark <= log_end, "what is committed is written");
+        ends.durable = ends.durable.min(log_end);
+        ends.written = ends.written.min(log_end);
+        ends.log_end = ends.log_end.min(log_end);
+        self.answer_lost(log_end, ReplicaError::NoSpace, effects);
     }
 
     /// The log was emptied and starts anew at `offset`.
