@@ -85,40 +85,65 @@ pub(crate) fn reads(reads: &BTreeMap<PathBuf, Reads>) -> Vec<Action> {
 /// What is changed, one action for each file, in the order in which it begins.
 pub(crate) fn changes(disk: &dyn Disk, changes: &[Change]) -> Result<Vec<Action>, InspectError> {
     let mut actions: Vec<Action> = Vec::new();
-    let mut put = |action: Action| {
-        // The first says it: what is created is written afterwards.
-        let known = actions.iter().any(|a| a.path == action.path && a.verb != "cut");
-        if !known || action.verb == "cut" {
-            actions.push(action);
-        }
-    };
     for change in changes {
         match change {
             Change::Created { path, .. } if kind(path) == Kind::Passing => {}
-            Change::Created { path, replaced: true } => put(Action::new("rebuild", path)),
-            Change::Created { path, replaced: false } => put(Action::new("create", path)),
+            Change::Created { path, replaced: true } => {
+                put(&mut actions, Action::new("rebuild", path))
+            }
+            Change::Created { path, replaced: false } => {
+                put(&mut actions, Action::new("create", path))
+            }
             Change::Written { path } if kind(path) == Kind::Passing => {}
-            Change::Written { path } => put(Action::new("write", path)),
+            Change::Written { path } => put(&mut actions, Action::new("write", path)),
             Change::Resized { path, from, to } if to < from => {
                 let lost = lost(disk, path, *to, *from)?;
-                put(Action { bytes: Some((*from, *to)), lost, ..Action::new("cut", path) });
+                put(
+                    &mut actions,
+                    Action { bytes: Some((*from, *to)), lost, ..Action::new("cut", path) },
+                );
             }
-            Change::Resized { path, .. } => put(Action::new("write", path)),
+            Change::Resized { path, .. } => put(&mut actions, Action::new("write", path)),
             Change::Renamed { from, to } => {
                 let verb = if from.extension().is_some_and(|end| end == "tmp") {
                     "rewrite"
                 } else {
+                    // What it replaces was removed before: nothing is lost by that.
+                    actions.retain(|action| action.path != *to);
                     "put in place"
                 };
-                put(Action::new(verb, to));
+                put(&mut actions, Action::new(verb, to));
             }
             Change::Removed { path, len } => {
                 let lost = lost(disk, path, 0, *len)?;
-                put(Action { bytes: Some((*len, 0)), lost, ..Action::new("remove", path) });
+                put(
+                    &mut actions,
+                    Action { bytes: Some((*len, 0)), lost, ..Action::new("remove", path) },
+                );
             }
         }
     }
+    settle_replacements(&mut actions);
     Ok(actions)
+}
+
+/// The first action on a file says it: what is created is written afterwards.
+fn put(actions: &mut Vec<Action>, action: Action) {
+    let known = actions.iter().any(|a| a.path == action.path && a.verb != "cut");
+    if !known || action.verb == "cut" {
+        actions.push(action);
+    }
+}
+
+/// Segments that are replaced by one that was compacted: what they had is in that one.
+fn settle_replacements(actions: &mut [Action]) {
+    let replaced = |a: &Action| a.verb == "put in place" && matches!(kind(&a.path), Kind::Log(_));
+    if actions.iter().any(replaced) {
+        for action in actions.iter_mut().filter(|action| action.verb == "remove") {
+            action.verb = "replace";
+            action.lost = Stretch::default();
+        }
+    }
 }
 
 /// The sound records of a log between two positions.

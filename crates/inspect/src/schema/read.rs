@@ -111,7 +111,7 @@ impl Reading<'_> {
                 let mut content = Cursor::new(cursor.take(size)?);
                 let known = values.iter_mut().find(|(field, _)| field.tag == Some(tag));
                 if let Some((field, value)) = known {
-                    *value = Some(self.field(field, &mut content, depth)?);
+                    *value = Some(self.tagged(field, &mut content, depth)?);
                 }
             }
         }
@@ -119,6 +119,21 @@ impl Reading<'_> {
             value.map(|value| (Cow::Owned(field.name.clone()), value))
         });
         Ok(Json::Object(shown.collect()))
+    }
+
+    /// A tagged field. One that may be null says so in another way than elsewhere.
+    fn tagged(&self, field: &Field, cursor: &mut Cursor<'_>, depth: usize) -> Result<Json, Fault> {
+        if let Type::Struct(_) = &field.kind
+            && field.nullable.has(self.version)
+        {
+            if cursor.uvarint()? == 0 {
+                return Ok(Json::Null);
+            }
+            return self
+                .value(&field.kind, false, cursor, depth)
+                .map_err(|fault| format!("{}: {fault}", field.name));
+        }
+        self.field(field, cursor, depth)
     }
 
     fn field(&self, field: &Field, cursor: &mut Cursor<'_>, depth: usize) -> Result<Json, Fault> {

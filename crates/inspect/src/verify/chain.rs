@@ -85,6 +85,7 @@ impl Chain {
         position: u64,
         header: &BatchHeader,
         cache: Option<&EpochCache>,
+        log_start: Option<Offset>,
     ) -> Option<Finding> {
         let epoch = header.partition_leader_epoch;
         let offset = header.base_offset;
@@ -100,6 +101,10 @@ impl Chain {
             );
         }
         let known = cache?.epoch_for_offset(offset);
+        // Below the log's start the epochs were dropped.
+        if known.is_none() && log_start.is_none_or(|start| offset < start) {
+            return None;
+        }
         // Told once for each epoch, not for each batch of it.
         if epoch.0 >= 0 && known != Some(epoch) && before != Some(epoch) {
             let known = known.map_or_else(|| "none".to_owned(), |known| known.to_string());

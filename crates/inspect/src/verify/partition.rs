@@ -35,6 +35,8 @@ struct Looking<'a, 'r, 'o> {
     states: ProducerStates,
     snapshots: Snapshots,
     first: Offset,
+    /// Where the log begins, as far as that is known.
+    log_start: Option<Offset>,
     gaps: Vec<(PathBuf, u64, Gap)>,
     holes: Vec<(PathBuf, Hole, Offset, String)>,
     scratch: Scratch,
@@ -94,6 +96,9 @@ pub(super) fn verify(
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned());
     let partition = name.and_then(|name| parse_dir(&name)).map(|(partition, _)| partition);
     let rules = ProducerRules { expiration: Millis(i64::MAX), verify_transactions: false };
+    let log_start = partition.as_ref().zip(checkpoints).map(|(partition, points)| {
+        points.get("log-start-offset-checkpoint", partition).unwrap_or(first)
+    });
     let mut looking = Looking {
         disk,
         dir,
@@ -106,6 +111,7 @@ pub(super) fn verify(
         states: ProducerStates::new(rules, first),
         snapshots,
         first,
+        log_start,
         gaps: Vec::new(),
         holes: Vec::new(),
         scratch: Scratch::new(),
@@ -273,7 +279,13 @@ impl Looking<'_, '_, '_> {
             self.report.found(&finding)?;
         }
         let mut findings = Vec::new();
-        findings.extend(self.chain.epoch(path, position, header, self.epochs.as_ref()));
+        findings.extend(self.chain.epoch(
+            path,
+            position,
+            header,
+            self.epochs.as_ref(),
+            self.log_start,
+        ));
         findings.extend(Chain::sequence(path, position, header, &self.states));
         if self.is_metadata() {
             findings.extend(metadata::records(path, position, batch, &mut self.scratch));
