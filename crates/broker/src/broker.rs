@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_controller::ControllerHandle;
@@ -72,12 +73,16 @@ pub enum StartError {
     Registration(#[from] RegistrationError),
 }
 
+/// How long a start waits for the logs: a broker with few of them has all when it says that it is
+/// ready, and one with many is not held up.
+const OPEN_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How far a broker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Its logs are not all open.
+    /// Nothing was looked at.
     Starting,
-    /// Its logs are open; the epoch of the last clean stop.
+    /// Its logs are being opened; the epoch of the last clean stop.
     Opened(i64),
     /// It is registered.
     Registered,
@@ -100,8 +105,9 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Binds the listeners, opens the logs, registers with the controller, and serves. When it
-    /// returns, clients are answered.
+    /// Binds the listeners, begins to open the logs, registers with the controller, and serves.
+    /// When it returns, clients are answered; partitions whose logs take longer to open than a
+    /// moment follow ([`Broker::wait_until_open`]).
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
@@ -125,7 +131,14 @@ impl Broker {
         // When it fails, the broker is dropped, and with that stopped.
         broker.join_cluster(&start.log_dirs)?;
         broker.serve(&start, bound)?;
+        broker.wait_until_open(Some(OPEN_PATIENCE));
         Ok(broker)
+    }
+
+    /// Waits until every partition that this broker has now is open, or cannot be; at most
+    /// `limit`. Whether it is so.
+    pub fn wait_until_open(&self, limit: Option<Duration>) -> bool {
+        self.shared.partitions.wait_until_open(limit)
     }
 
     /// Opens the logs and registers.
@@ -252,6 +265,7 @@ fn build_shared(start: &BrokerStart, effective: &Effective<'_>) -> Result<Arc<Sh
         properties: start.properties.clone(),
         dirs: start.log_dirs.clone(),
         rng: Arc::clone(&start.rng),
+        recovery_threads: settings.recovery_threads,
     })?;
     let shared = Shared {
         identity: Identity { node: start.node, cluster_id: start.cluster_id.clone() },

@@ -19,8 +19,8 @@ impl Context {
             return Ok(hosted);
         }
         let image = self.shared.image.load();
-        match image.topic(topic).and_then(|topic| topic.partition(index)) {
-            Some(_) => Err(ErrorCode::NotLeaderOrFollower),
+        match image.topic(topic).filter(|topic| topic.partition(index).is_some()) {
+            Some(topic) => Err(self.shared.partitions.why_absent(topic.id, index)),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         }
     }

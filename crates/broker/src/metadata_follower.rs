@@ -25,8 +25,8 @@ impl MetadataFollower {
         Self { shared }
     }
 
-    /// Opens the logs that the image has for this broker. Gives the broker epoch of the last
-    /// clean stop; −1 when the last stop was not clean.
+    /// Begins to open the logs that the image has for this broker. Gives the broker epoch of the
+    /// last clean stop; −1 when the last stop was not clean.
     pub(crate) fn open_logs(&self, dirs: &[Arc<LogDir>]) -> Result<i64, LogError> {
         let mut points = Vec::with_capacity(dirs.len());
         for dir in dirs {
@@ -40,8 +40,14 @@ impl MetadataFollower {
         let previous = epochs.min().flatten().unwrap_or(-1);
         self.apply_group_config();
         let image = self.shared.image.load_full();
-        let changes = self.shared.partitions.open_all(&image, &points, self.shared.now())?;
-        self.coordinate(changes);
+        // The partitions belong to what is told of them.
+        let broker = Arc::downgrade(&self.shared);
+        let on_changes = Box::new(move |changes| {
+            if let Some(shared) = broker.upgrade() {
+                Self { shared }.coordinate(changes);
+            }
+        });
+        self.shared.partitions.open_all(&image, points, self.shared.now(), on_changes)?;
         Ok(previous)
     }
 
@@ -70,12 +76,11 @@ impl MetadataFollower {
         }
         shared.image.store(Arc::clone(&published.image));
         let (image, now) = (&published.image, shared.now());
-        let changes = if first {
-            shared.partitions.reconcile(image, now)
+        if first {
+            shared.partitions.reconcile(image, now);
         } else {
-            shared.partitions.on_metadata(image, &published.delta, now)
-        };
-        self.coordinate(changes);
+            shared.partitions.on_metadata(image, &published.delta, now);
+        }
         let gone = published.delta.topics.iter().filter(|(_, topic)| topic.deleted);
         let gone: Vec<(StrBytes, TopicId)> =
             gone.map(|(id, topic)| (topic.name.clone(), *id)).collect();
@@ -96,9 +101,12 @@ impl MetadataFollower {
 
     /// Loads and unloads coordinators, and lets go of what was deleted.
     fn coordinate(&self, changes: Changes) {
-        let Changes { led, resigned, aside } = changes;
+        let Changes { announced, led, resigned, aside } = changes;
         for name in resigned.iter().filter(|name| &*name.topic == OFFSETS_TOPIC) {
             self.shared.groups.on_resign(name.partition);
+        }
+        for name in announced.iter().filter(|name| &*name.topic == OFFSETS_TOPIC) {
+            self.shared.groups.expect(name.partition);
         }
         for partition in led {
             if &*partition.name.topic == OFFSETS_TOPIC {

@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) high_watermark_interval: Duration,
     /// How often recovery points are (`log.flush.offset.checkpoint.interval.ms`).
     pub(crate) recovery_point_interval: Duration,
+    /// Threads that open the logs of one log directory (`num.recovery.threads.per.data.dir`), no
+    /// more than there are cores.
+    pub(crate) recovery_threads: usize,
     /// How often log starts are (`log.flush.start.offset.checkpoint.interval.ms`).
     pub(crate) log_start_interval: Duration,
 }
@@ -46,9 +49,14 @@ impl Settings {
             heartbeat_interval: interval("broker.heartbeat.interval.ms"),
             high_watermark_interval: interval("replica.high.watermark.checkpoint.interval.ms"),
             recovery_point_interval: interval("log.flush.offset.checkpoint.interval.ms"),
+            recovery_threads: size("num.recovery.threads.per.data.dir").clamp(1, cores()),
             log_start_interval: interval("log.flush.start.offset.checkpoint.interval.ms"),
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Connections that the system completes before they are accepted (`socket.listen.backlog.size`).

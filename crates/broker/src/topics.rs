@@ -2,13 +2,14 @@
 //! topics are placed; the controller does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_metadata::configs::Value;
 use ottla_metadata::{Command, Image, Partition, Refusal, Reply};
 use ottla_protocol::k19_create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
-use ottla_protocol::{ErrorCode, StrBytes};
+use ottla_protocol::{ErrorCode, StrBytes, TopicId};
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -118,6 +119,14 @@ pub(crate) async fn call(shared: &Arc<Shared>, command: Command) -> Result<Reply
         let _gone = sender.send(reply);
     });
     receiver.await.unwrap_or_else(|_| Err(Refusal::bare(ErrorCode::NotController)))
+}
+
+/// Waits until this broker has opened its partitions of these topics, at most as long as the
+/// client does: what was created can then be used at once.
+pub(crate) async fn until_open(shared: &Arc<Shared>, topics: &[TopicId], timeout_ms: i32) {
+    let limit = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    // Created they are all the same.
+    let _late = tokio::time::timeout(limit, shared.partitions.until_open(topics)).await;
 }
 
 /// The controller answered something else than was asked: a bug, told as Kafka tells one.

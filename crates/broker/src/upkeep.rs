@@ -76,11 +76,13 @@ fn later(now: Instant, wait: Duration) -> Instant {
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("ottla-upkeep".to_owned()).spawn(move || {
         let mut timetable = Timetable::new(&shared.settings, Instant::now());
+        shared.partitions.wake_for_checkpoints();
         loop {
             std::thread::park_timeout(timetable.wait(Instant::now()));
             if shared.is_stopping() {
                 return;
             }
+            shared.partitions.checkpoint_wanted();
             for task in timetable.take_due(Instant::now()) {
                 match task {
                     Task::Checkpoint(which) => shared.partitions.checkpoint(which),

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_env::{Disk, DiskLock, EntryKind, mark, planted};
@@ -32,6 +32,8 @@ pub struct LogDir {
     pub(crate) limits: LogDirLimits,
     /// Bytes of batches that the tails of all its logs hold.
     pub(crate) tail_bytes: AtomicUsize,
+    /// Bytes of batches that were appended to all its logs since it was opened.
+    pub(crate) appended_bytes: AtomicU64,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -98,6 +100,7 @@ impl LogDir {
             failure: Mutex::new(None),
             limits,
             tail_bytes: AtomicUsize::new(0),
+            appended_bytes: AtomicU64::new(0),
             _lock: lock,
         }))
     }
@@ -125,6 +128,25 @@ impl LogDir {
     pub fn failure(&self) -> Option<LogError> {
         let reason = self.failure.lock().clone()?;
         Some(LogError::Offline { path: self.path.clone(), reason })
+    }
+
+    /// Makes everything in it survive a power cut: what was written before the call.
+    ///
+    /// # Errors
+    /// When the disk fails, or has failed before; then the directory is out of service.
+    pub fn sync_volume(&self) -> Result<(), LogError> {
+        self.check()?;
+        self.disk.sync_volume(&self.path).map_err(|error| {
+            let error = LogError::from(error);
+            self.fail(&error);
+            error
+        })
+    }
+
+    /// Bytes of batches that were appended to its logs since it was opened.
+    #[must_use]
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn check(&self) -> Result<(), LogError> {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::error::LogError;
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::log_dir::LogDir;
-use crate::names;
+use crate::names::{self, TopicPartition};
 use crate::open_files::FileSlot;
 use crate::scan::{Scan, ScanError};
 
@@ -31,6 +31,14 @@ pub(crate) struct PartitionDir {
 }
 
 impl PartitionDir {
+    pub(crate) fn of(log_dir: &Arc<LogDir>, partition: &TopicPartition) -> Arc<Self> {
+        Arc::new(Self {
+            log_dir: Arc::clone(log_dir),
+            path: log_dir.path().join(partition.to_string()),
+            retired: AtomicBool::new(false),
+        })
+    }
+
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         self.log_dir.disk()
     }

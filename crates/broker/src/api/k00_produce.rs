@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ottla_metadata::Topic;
 use ottla_partition::{Acks, AppendContext, ReplicaError};
 use ottla_protocol::k00_produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
@@ -264,19 +265,22 @@ fn find(
         }
         let image = cx.shared.image.load();
         let topic = image.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?;
-        return Err(missing(topic.partition(index).is_some()));
+        return Err(missing(cx, topic, index));
     }
     if let Some(partition) = cx.shared.partitions.by_name(name, index) {
         return Ok(partition);
     }
     let image = cx.shared.image.load();
-    let exists = image.topic(name).is_some_and(|topic| topic.partition(index).is_some());
-    Err(missing(exists))
+    let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    Err(missing(cx, topic, index))
 }
 
 /// Why a partition is not here.
-const fn missing(exists: bool) -> ErrorCode {
-    if exists { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition }
+fn missing(cx: &Context, topic: &Topic, index: i32) -> ErrorCode {
+    match topic.partition(index) {
+        Some(_) => cx.shared.partitions.why_absent(topic.id, index),
+        None => ErrorCode::UnknownTopicOrPartition,
+    }
 }
 
 fn refuse(error: ErrorCode, message: Option<StrBytes>) -> PartitionProduceResponse {

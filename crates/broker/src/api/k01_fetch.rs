@@ -234,7 +234,7 @@ fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPart
         TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
     };
     match topic.partition(*index) {
-        Some(_) => Err(ErrorCode::NotLeaderOrFollower),
+        Some(_) => Err(partitions.why_absent(topic.id, *index)),
         None => Err(ErrorCode::UnknownTopicOrPartition),
     }
 }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use ottla_metadata::{Command, Refusal, Reply};
 use ottla_protocol::k19_create_topics::CreatableTopicResult;
-use ottla_protocol::{CreateTopicsRequest, CreateTopicsResponse};
+use ottla_protocol::{CreateTopicsRequest, CreateTopicsResponse, TopicId};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -15,7 +15,11 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     later!(cx, Later, async move {
         let asked = request.clone();
         match topics::call(&context.shared, Command::CreateTopics(request)).await {
-            Ok(Reply::CreateTopics(response)) => response,
+            Ok(Reply::CreateTopics(response)) => {
+                let ids: Vec<TopicId> = response.topics.iter().map(|t| t.topic_id).collect();
+                topics::until_open(&context.shared, &ids, asked.timeout_ms).await;
+                response
+            }
             Ok(_) => refused(&asked, &topics::wrong_reply()),
             Err(refusal) => refused(&asked, &refusal),
         }

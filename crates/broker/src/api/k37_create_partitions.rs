@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use ottla_metadata::{Command, Refusal, Reply};
 use ottla_protocol::k37_create_partitions::CreatePartitionsTopicResult;
-use ottla_protocol::{CreatePartitionsRequest, CreatePartitionsResponse};
+use ottla_protocol::{CreatePartitionsRequest, CreatePartitionsResponse, TopicId};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -15,7 +15,13 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     later!(cx, Later, async move {
         let asked = request.clone();
         match topics::call(&context.shared, Command::CreatePartitions(request)).await {
-            Ok(Reply::CreatePartitions(response)) => response,
+            Ok(Reply::CreatePartitions(response)) => {
+                let image = context.shared.image.load_full();
+                let named = response.results.iter().filter_map(|result| image.topic(&result.name));
+                let ids: Vec<TopicId> = named.map(|topic| topic.id).collect();
+                topics::until_open(&context.shared, &ids, asked.timeout_ms).await;
+                response
+            }
             Ok(_) => refused(&asked, &topics::wrong_reply()),
             Err(refusal) => refused(&asked, &refusal),
         }

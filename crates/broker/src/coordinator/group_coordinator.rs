@@ -1,7 +1,7 @@
 //! The shards of this broker and the way to them: a command goes to its shard, a partition that
 //! is led or lost brings or ends one. Must not know groups.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +22,8 @@ const LOADERS_MAX: usize = 4;
 /// All shards of this broker, by partition of the offsets topic.
 pub(crate) struct GroupCoordinator {
     shards: RwLock<BTreeMap<i32, Arc<ShardHost>>>,
+    /// Partitions of the offsets topic whose logs are not open yet.
+    expected: RwLock<BTreeSet<i32>>,
     config: RwLock<Config>,
     clock: Arc<dyn Clock>,
     next_token: AtomicU64,
@@ -41,6 +43,7 @@ impl GroupCoordinator {
     pub(crate) fn new(config: Config, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             shards: RwLock::default(),
+            expected: RwLock::default(),
             config: RwLock::new(config),
             clock,
             next_token: AtomicU64::new(0),
@@ -60,6 +63,12 @@ impl GroupCoordinator {
         }
     }
 
+    /// A partition of the offsets topic is about to be opened here: who asks for its groups
+    /// meanwhile is told to wait.
+    pub(crate) fn expect(&self, index: i32) {
+        self.expected.write().insert(index);
+    }
+
     /// This broker leads a partition of the offsets topic: its shard is loaded.
     pub(crate) fn on_leader(self: &Arc<Self>, partition: Arc<HostedPartition>) {
         let index = partition.name.partition;
@@ -68,11 +77,13 @@ impl GroupCoordinator {
         if let Some(old) = old {
             old.resign();
         }
+        self.expected.write().remove(&index);
         self.load(host);
     }
 
-    /// This broker leads a partition no longer.
+    /// This broker leads a partition no longer, or will not.
     pub(crate) fn on_resign(&self, index: i32) {
+        self.expected.write().remove(&index);
         let old = self.shards.write().remove(&index);
         if let Some(old) = old {
             old.resign();
@@ -146,7 +157,12 @@ impl GroupCoordinator {
     /// Sends a command to the shard of partition `index` of the offsets topic.
     pub(crate) async fn submit(self: &Arc<Self>, index: i32, command: Command) -> Reply {
         let host = self.shards.read().get(&index).map(Arc::clone);
-        let Some(host) = host else { return command.refuse(ErrorCode::NotCoordinator) };
+        let Some(host) = host else {
+            return command.refuse(match self.expected.read().contains(&index) {
+                true => ErrorCode::CoordinatorLoadInProgress,
+                false => ErrorCode::NotCoordinator,
+            });
+        };
         let (sender, receiver) = oneshot::channel();
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (now, given) = (self.now(), command.clone());

@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_log::{
-    DirState, LoadPoints, LogError, Offsets, OpenOptions, PartitionLog, TopicPartition,
-};
+use ottla_log::{DirState, LoadPoints, LogError, SyncOn, TopicPartition};
 use ottla_metadata::configs::Effective;
 use ottla_metadata::{Delta, Image, Partition, ResourceKind, Topic};
-use ottla_partition::{Leadership, ProducerRules, Replica};
+use ottla_partition::{Leadership, ProducerRules};
 use ottla_protocol::{Millis, NodeId, TopicId, Uuid};
 use tracing::{error, warn};
 
+use super::volume::{Job, Key, Volume};
 use super::{HostedPartition, PartitionConfig, Partitions};
 
 /// Directory of the metadata log, which is the controller's.
@@ -21,6 +20,8 @@ const METADATA_DIR: &str = "__cluster_metadata";
 /// What happened to partitions, for those that host coordinators on them.
 #[derive(Default)]
 pub(crate) struct Changes {
+    /// These will be opened, and may be led then.
+    pub(crate) announced: Vec<TopicPartition>,
     /// This broker leads these anew.
     pub(crate) led: Vec<Arc<HostedPartition>>,
     /// This broker no longer leads these.
@@ -29,120 +30,166 @@ pub(crate) struct Changes {
     pub(crate) aside: Vec<(usize, String)>,
 }
 
-/// Where the partitions of a log directory were found, and what its checkpoints say.
-struct Found<'a> {
-    dirs: BTreeMap<TopicPartition, usize>,
-    points: &'a [LoadPoints],
-}
+/// Who is told of changes.
+pub(crate) type OnChanges = Box<dyn Fn(Changes) + Send + Sync>;
+
+/// Logs to be opened, by log directory.
+type Jobs = BTreeMap<usize, Vec<Job>>;
 
 impl Partitions {
-    /// Opens every partition that the image assigns to this broker. `points` are what the
-    /// checkpoints of each log directory say. Directories of partitions that it does not assign
-    /// are put aside as strays, as in Kafka.
+    /// Begins to open every partition that the image assigns to this broker: the logs are opened
+    /// by other threads. `points` are what the checkpoints of each log directory say. Directories
+    /// of partitions that the image does not assign are put aside as strays, as in Kafka.
     pub(crate) fn open_all(
-        &self,
-        image: &Image,
-        points: &[LoadPoints],
+        self: &Arc<Self>,
+        image: &Arc<Image>,
+        points: Vec<LoadPoints>,
         now: Millis,
-    ) -> Result<Changes, LogError> {
+        on_changes: OnChanges,
+    ) -> Result<(), LogError> {
+        let _told_once = self.on_changes.set(on_changes);
+        self.image.store(Arc::clone(image));
         let mut changes = Changes::default();
-        let mut found = Found { dirs: BTreeMap::new(), points };
-        for (index, volume) in self.volumes.iter().enumerate() {
+        let mut found = BTreeMap::new();
+        for ((index, volume), points) in self.volumes.iter().enumerate().zip(points) {
+            *volume.points.write() = points;
             for entry in volume.dir.list()? {
                 match entry.state {
                     _ if &*entry.partition.topic == METADATA_DIR => {}
                     DirState::Live if self.is_assigned(image, &entry.partition) => {
-                        found.dirs.insert(entry.partition, index);
+                        found.insert(entry.partition, index);
                     }
                     DirState::Live => {
                         warn!(partition = %entry.partition, "not in the metadata: put aside");
-                        let unique = Uuid(self.rng.bytes16());
-                        volume.dir.move_aside(&entry.partition, unique, DirState::Stray)?;
+                        self.put_aside(volume, &entry.partition)?;
                     }
                     DirState::Delete => changes.aside.push((index, entry.name)),
                     DirState::Future | DirState::Stray => {}
                 }
             }
         }
+        let mut jobs = Jobs::new();
         for topic in image.topics() {
+            let name = Arc::from(&*topic.name);
             for (index, partition) in topic.partitions() {
-                self.follow(image, topic, (index, partition), Some(&found), now, &mut changes);
+                self.follow(topic, &name, (index, partition), &found, &mut jobs, &mut changes);
             }
         }
-        Ok(changes)
+        self.tell(changes);
+        self.open_jobs(jobs, now);
+        Ok(())
     }
 
     /// Brings every partition in line with the image: the first one that is followed, since what
     /// changed between opening the logs and following is not known.
-    pub(crate) fn reconcile(&self, image: &Image, now: Millis) -> Changes {
-        let mut changes = Changes::default();
-        for hosted in self.all() {
-            if image.topic_by_id(hosted.topic_id).is_none() {
-                self.let_go(hosted.topic_id, hosted.name.partition, &mut changes);
-            }
-        }
-        for topic in image.topics() {
-            for (index, partition) in topic.partitions() {
-                self.follow(image, topic, (index, partition), None, now, &mut changes);
-            }
-        }
-        changes
+    pub(crate) fn reconcile(self: &Arc<Self>, image: &Arc<Image>, now: Millis) {
+        let all = image.topics().flat_map(|topic| {
+            topic.partitions().map(move |(index, partition)| (topic, index, partition))
+        });
+        self.bring_in_line(image, self.keys(), all, now);
     }
 
     /// Takes in what changed since the last image.
-    pub(crate) fn on_metadata(&self, image: &Image, delta: &Delta, now: Millis) -> Changes {
-        let mut changes = Changes::default();
-        // What was deleted goes first: a new topic of the same name needs its directories.
-        for (id, topic) in &delta.topics {
-            if image.topic_by_id(*id).is_none() {
-                for index in &topic.partitions {
-                    self.let_go(*id, *index, &mut changes);
-                }
-            }
-        }
-        for (id, topic) in &delta.topics {
-            let Some(current) = image.topic_by_id(*id) else { continue };
-            for index in &topic.partitions {
-                let Some(partition) = current.partition(*index) else { continue };
-                self.follow(image, current, (*index, partition), None, now, &mut changes);
-            }
-        }
+    pub(crate) fn on_metadata(self: &Arc<Self>, image: &Arc<Image>, delta: &Delta, now: Millis) {
+        let topics = || delta.topics.iter();
+        let known = topics().flat_map(|(id, topic)| topic.partitions.iter().map(|i| (*id, *i)));
+        let changed = topics().filter_map(|(id, topic)| Some((image.topic_by_id(*id)?, topic)));
+        let changed = changed.flat_map(|(current, topic)| {
+            let indexes = topic.partitions.iter();
+            indexes.filter_map(move |i| Some((current, *i, current.partition(*i)?)))
+        });
+        self.bring_in_line(image, known.collect(), changed, now);
         if !delta.configs.is_empty() {
             self.refresh_configs(image, delta);
         }
-        changes
+    }
+
+    /// `known` are partitions that may have to go, `wanted` those that may have changed.
+    fn bring_in_line<'a>(
+        self: &Arc<Self>,
+        image: &Arc<Image>,
+        known: Vec<Key>,
+        wanted: impl Iterator<Item = (&'a Topic, i32, &'a Partition)>,
+        now: Millis,
+    ) {
+        // Stored first: logs that are being opened meanwhile see it when they are.
+        self.image.store(Arc::clone(image));
+        let mut gone = Vec::new();
+        for key in known {
+            if !self.is_mine(image.partition(key.0, key.1)) && self.is_here(key) {
+                self.call_off(key);
+                gone.push(key);
+            }
+        }
+        let mut changes = Changes::default();
+        let mut jobs = Jobs::new();
+        let roles = self.roles.lock();
+        // What was deleted goes first: a new topic of the same name needs its directories.
+        for key in gone {
+            self.let_go(key, &mut changes);
+        }
+        let mut last: Option<(TopicId, Arc<str>)> = None;
+        for (topic, index, partition) in wanted {
+            let name = match &last {
+                Some((id, name)) if *id == topic.id => Arc::clone(name),
+                Some(_) | None => Arc::from(&*topic.name),
+            };
+            let found = BTreeMap::new();
+            self.follow(topic, &name, (index, partition), &found, &mut jobs, &mut changes);
+            last = Some((topic.id, name));
+        }
+        drop(roles);
+        self.tell(changes);
+        self.open_jobs(jobs, now);
+    }
+
+    fn is_mine(&self, partition: Option<&Partition>) -> bool {
+        partition.is_some_and(|partition| partition.replicas.contains(&self.node))
     }
 
     fn is_assigned(&self, image: &Image, name: &TopicPartition) -> bool {
         let topic = image.topic(&name.topic);
-        let partition = topic.and_then(|topic| topic.partition(name.partition));
-        partition.is_some_and(|partition| partition.replicas.contains(&self.node))
+        self.is_mine(topic.and_then(|topic| topic.partition(name.partition)))
     }
 
-    /// Brings one partition in line with the metadata.
+    /// Brings one partition in line with the metadata, or sees that it is opened: then it gets its
+    /// role when it is.
     fn follow(
         &self,
-        image: &Image,
         topic: &Topic,
+        topic_name: &Arc<str>,
         (index, partition): (i32, &Partition),
-        found: Option<&Found<'_>>,
-        now: Millis,
+        found: &BTreeMap<TopicPartition, usize>,
+        jobs: &mut Jobs,
         changes: &mut Changes,
     ) {
-        if !partition.replicas.contains(&self.node) {
-            self.let_go(topic.id, index, changes);
+        if !self.is_mine(Some(partition)) {
             return;
         }
-        let hosted = match self.by_id(topic.id, index) {
-            Some(hosted) => hosted,
-            None => match self.open(image, topic, index, found, now) {
-                Ok(hosted) => hosted,
-                Err(error) => {
-                    error!(topic = %topic.name, index, %error, "the partition cannot be opened");
-                    return;
-                }
-            },
-        };
+        let key = (topic.id, index);
+        if let Some(hosted) = self.by_id(topic.id, index) {
+            self.give_role(&hosted, partition, changes);
+        } else if !self.is_here(key) {
+            let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
+            let at = found.get(&name).copied();
+            let volume = at.unwrap_or_else(|| self.emptiest());
+            self.announce(key, name.clone(), volume);
+            changes.announced.push(name.clone());
+            let job = Job { key, name, found: at.is_some(), sync: SyncOn::Open };
+            jobs.entry(volume).or_default().push(job);
+        }
+    }
+
+    /// The caller holds the lock on roles.
+    pub(super) fn give_role(
+        &self,
+        hosted: &Arc<HostedPartition>,
+        partition: &Partition,
+        changes: &mut Changes,
+    ) {
+        if let Some(volume) = self.volumes.get(hosted.dir) {
+            volume.progress.changed();
+        }
         if partition.leader == self.node {
             let leadership = Leadership {
                 leader_epoch: partition.leader_epoch,
@@ -151,7 +198,7 @@ impl Partitions {
                 isr: partition.isr.clone(),
             };
             if hosted.on_leader(&leadership) {
-                changes.led.push(hosted);
+                changes.led.push(Arc::clone(hosted));
             }
         } else {
             let led = hosted.is_leader();
@@ -163,93 +210,86 @@ impl Partitions {
         }
     }
 
-    fn open(
-        &self,
-        image: &Image,
-        topic: &Topic,
-        index: i32,
-        found: Option<&Found<'_>>,
-        now: Millis,
-    ) -> Result<Arc<HostedPartition>, LogError> {
-        let name = TopicPartition::new(&topic.name, index);
-        let at = found.and_then(|found| found.dirs.get(&name).copied());
-        let volume_index = at.unwrap_or_else(|| self.emptiest());
-        let Some(volume) = self.volumes.get(volume_index) else {
-            return Err(LogError::Foreign { path: name.to_string().into() });
-        };
-        let config = Arc::new(self.config_of(image, &topic.name));
-        let points = found.and_then(|found| found.points.get(volume_index));
-        let options = || {
-            let mut options = OpenOptions::new(Some(topic.id), config.log.clone(), now);
-            options.producer_rules = config.producers;
-            if let Some(points) = points {
-                let known = |offsets: &Offsets| offsets.get(&name).copied();
-                options.clean = points.clean.is_some();
-                options.recovery_point = known(&points.recovery).unwrap_or_default();
-                options.log_start = known(&points.log_start).unwrap_or_default();
-            }
-            options
-        };
-        let (log, report) = match PartitionLog::open(&volume.dir, &name, options()) {
-            // The directory is that of a deleted topic of the same name.
-            Err(LogError::TopicId { found, .. }) => {
-                warn!(partition = %name, topic_id = %found, "of another topic: put aside");
-                let unique = Uuid(self.rng.bytes16());
-                volume.dir.move_aside(&name, unique, DirState::Stray)?;
-                PartitionLog::open(&volume.dir, &name, options())?
-            }
-            other => other?,
-        };
-        for note in &report.warnings {
-            warn!(partition = %name, "{note}");
+    fn open_jobs(self: &Arc<Self>, jobs: Jobs, now: Millis) {
+        for (volume, jobs) in jobs {
+            self.open_logs(volume, jobs, now);
         }
-        let checkpointed = points.and_then(|points| points.high_watermark.get(&name).copied());
-        let replica =
-            Replica::new(self.node, config.replica, log.log_start(), log.log_end(), checkpointed);
-        let committer = Arc::clone(&volume.committer);
-        let hosted =
-            HostedPartition::new(name, topic.id, volume_index, committer, (log, replica), config);
-        self.insert(Arc::clone(&hosted));
-        Ok(hosted)
+    }
+
+    pub(super) fn tell(&self, changes: Changes) {
+        if let Some(tell) = self.on_changes.get() {
+            tell(changes);
+        }
     }
 
     /// The log directory with the fewest partitions, as Kafka chooses it.
     fn emptiest(&self) -> usize {
-        if self.volumes.len() < 2 {
-            return 0;
-        }
         (0..self.volumes.len()).min_by_key(|volume| self.count_in(*volume)).unwrap_or(0)
     }
 
+    /// Nothing is opened for the partition any more; waits for what is under way.
+    fn call_off(&self, key: Key) {
+        if let Some((_, volume)) = self.absent(key)
+            && let Some(volume) = self.volumes.get(volume)
+        {
+            volume.opening.call_off(key);
+        }
+    }
+
     /// The partition is no longer this broker's, or its topic is gone.
-    fn let_go(&self, topic: TopicId, index: i32, changes: &mut Changes) {
-        let Some(hosted) = self.remove(topic, index) else { return };
-        if hosted.is_leader() {
-            changes.resigned.push(hosted.name.clone());
-        }
-        hosted.give_up();
-        let Some(volume) = self.volumes.get(hosted.dir) else { return };
+    fn let_go(&self, key: Key, changes: &mut Changes) {
+        let absent = self.absent(key);
+        let (name, index) = match (self.remove(key), absent) {
+            (Some(hosted), _) => {
+                if hosted.is_leader() {
+                    changes.resigned.push(hosted.name.clone());
+                }
+                hosted.give_up();
+                (hosted.name.clone(), hosted.dir)
+            }
+            (None, Some((name, index))) => {
+                changes.resigned.push(name.clone());
+                (name, index)
+            }
+            (None, None) => return,
+        };
+        let Some(volume) = self.volumes.get(index) else { return };
         let unique = Uuid(self.rng.bytes16());
-        match volume.dir.move_aside(&hosted.name, unique, DirState::Delete) {
-            Ok(name) => changes.aside.push((hosted.dir, name)),
-            Err(error) => error!(partition = %hosted.name, %error, "cannot be put aside"),
+        match volume.dir.move_aside(&name, unique, DirState::Delete) {
+            Ok(name) => changes.aside.push((index, name)),
+            // It was never created.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => error!(partition = %name, %error, "cannot be put aside"),
         }
+    }
+
+    /// Renames a directory that is not this broker's, so that someone can look at it.
+    pub(super) fn put_aside(
+        &self,
+        volume: &Volume,
+        partition: &TopicPartition,
+    ) -> Result<(), LogError> {
+        let unique = Uuid(self.rng.bytes16());
+        volume.dir.move_aside(partition, unique, DirState::Stray).map(|_name| ())
     }
 
     /// Settings of a topic, or of all topics when a broker's changed.
     fn refresh_configs(&self, image: &Image, delta: &Delta) {
-        let broker_changed = delta.configs.iter().any(|r| r.kind == ResourceKind::Broker);
-        for hosted in self.all() {
-            let topic_changed = delta.configs.iter().any(|resource| {
-                resource.kind == ResourceKind::Topic && *resource.name == *hosted.name.topic
-            });
-            if broker_changed || topic_changed {
+        if delta.configs.iter().any(|resource| resource.kind == ResourceKind::Broker) {
+            for hosted in self.all() {
                 hosted.on_config(Arc::new(self.config_of(image, &hosted.name.topic)));
+            }
+            return;
+        }
+        let topics = delta.configs.iter().filter(|r| r.kind == ResourceKind::Topic);
+        for topic in topics.filter_map(|resource| image.topic(&resource.name)) {
+            for hosted in topic.partitions().filter_map(|(index, _)| self.by_id(topic.id, index)) {
+                hosted.on_config(Arc::new(self.config_of(image, &topic.name)));
             }
         }
     }
 
-    fn config_of(&self, image: &Image, topic: &str) -> PartitionConfig {
+    pub(super) fn config_of(&self, image: &Image, topic: &str) -> PartitionConfig {
         let effective = Effective { image, node: self.node, properties: &self.properties };
         let config = effective.topic(topic);
         let jitter_max = u64::try_from(config.segment_jitter_ms).unwrap_or(0);

@@ -1,11 +1,14 @@
 //! Hosting of partitions: which are here, their logs, and who waits on them. Must not know
 //! requests or connections.
 
+mod checkpoints;
 mod config;
 mod metadata;
+mod opening;
 mod partition;
 mod partitions;
 mod stop;
+mod volume;
 mod waits;
 
 pub(crate) use self::config::PartitionConfig;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ottla_log::{
     Answer, AppendError, Appended, CommitEvent, CommitTarget, Committer, Fetched, LogView,
-    Maintenance, PartitionLog, ReadError, ReadRequest, TimestampOffset, TopicPartition, WriteSet,
+    Maintenance, PartitionLog, ReadError, ReadRequest, SyncOn, TimestampOffset, TopicPartition,
+    WriteSet,
 };
 use ottla_partition::{
     Acks, AppendContext, Ends, EpochEnd, Leadership, Replica, ReplicaEffect, ReplicaError, Role,
@@ -114,16 +115,7 @@ impl HostedPartition {
         let maintenance = Arc::clone(log.maintenance());
         let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
         let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
-        Arc::new(Self {
-            name,
-            topic_id,
-            dir,
-            committer,
-            maintenance,
-            state,
-            committed,
-            next_wait,
-        })
+        Arc::new(Self { name, topic_id, dir, committer, maintenance, state, committed, next_wait })
     }
 
     /// The settings in force.
@@ -309,18 +301,18 @@ impl HostedPartition {
     }
 
     /// The metadata says that this broker leads.
-    pub(crate) fn on_leader(self: &Arc<Self>, leadership: &Leadership) -> bool {
+    pub(crate) fn on_leader(&self, leadership: &Leadership) -> bool {
         let mut effects = Vec::new();
-        let (new_epoch, needs_commit) = {
+        let new_epoch = {
             let mut state = self.state.lock();
             let state = &mut *state;
             let new_epoch = state.replica.on_leader(leadership, &mut effects);
             state.heed(&effects);
-            (new_epoch, new_epoch && state.log.assign_epoch(leadership.leader_epoch))
+            if new_epoch {
+                state.log.assign_epoch(leadership.leader_epoch);
+            }
+            new_epoch
         };
-        if needs_commit {
-            self.committer.enqueue(Arc::clone(self));
-        }
         self.deliver(effects);
         new_epoch
     }
@@ -398,9 +390,9 @@ impl HostedPartition {
         }
     }
 
-    /// Closes the log; gives the offset up to which it is clean.
-    pub(crate) fn close(&self) -> Result<Offset, ottla_log::LogError> {
-        self.state.lock().log.shut()
+    /// Closes the log; whether anything was written for that, to be synced as `sync` says.
+    pub(crate) fn close(&self, sync: SyncOn) -> Result<bool, ottla_log::LogError> {
+        self.state.lock().log.shut(sync)
     }
 
     /// Registers a fetch that is to be woken when there is more to read.

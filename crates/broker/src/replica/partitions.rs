@@ -1,38 +1,28 @@
-//! The partitions of this broker, by topic id and by name, and the log directories they are in.
-//! Must not know what is in their logs.
+//! The partitions of this broker, by topic id and by name, open or not, and the log directories
+//! they are in. Must not know what is in their logs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use ottla_env::Rng;
-use ottla_log::{Committer, LogDir};
+use ottla_log::{LogDir, TopicPartition};
+use ottla_metadata::Image;
 use ottla_metadata::configs::BrokerProperties;
-use ottla_protocol::{NodeId, TopicId};
+use ottla_protocol::{ErrorCode, NodeId, TopicId};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::HostedPartition;
-
-/// Files of a log directory that are synced at a time.
-const SYNC_THREADS: usize = 4;
+use super::metadata::OnChanges;
+use super::volume::{Key, Volume};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
-
-/// A log directory and its committer.
-pub(crate) struct Volume {
-    pub(crate) dir: Arc<LogDir>,
-    pub(crate) committer: Arc<Committer<HostedPartition>>,
-    pub(super) thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Volume {
-    /// Lets the committer finish and waits for it; `false` when it has panicked.
-    pub(super) fn stop_committer(&self) -> bool {
-        self.committer.stop();
-        self.thread.lock().take().is_none_or(|thread| thread.join().is_ok())
-    }
-}
 
 /// What the partitions are started with.
 pub(crate) struct PartitionsStart {
@@ -40,6 +30,8 @@ pub(crate) struct PartitionsStart {
     pub(crate) properties: BrokerProperties,
     pub(crate) dirs: Vec<Arc<LogDir>>,
     pub(crate) rng: Arc<dyn Rng>,
+    /// Threads that open the logs of one log directory (`num.recovery.threads.per.data.dir`).
+    pub(crate) recovery_threads: usize,
 }
 
 /// All partitions of this broker.
@@ -47,33 +39,59 @@ pub(crate) struct Partitions {
     pub(super) node: NodeId,
     pub(super) properties: BrokerProperties,
     pub(super) rng: Arc<dyn Rng>,
+    pub(super) recovery_threads: usize,
     pub(crate) volumes: Vec<Volume>,
+    /// The metadata that they are brought in line with.
+    pub(super) image: ArcSwap<Image>,
+    /// Held while roles are given, so that each hears of them in order. Never while a log is
+    /// waited for.
+    pub(super) roles: Mutex<()>,
+    pub(super) on_changes: OnceLock<OnChanges>,
     hosted: RwLock<Hosted>,
+    /// Told when logs were opened.
+    pub(super) opened: Notify,
+    /// The thread that writes checkpoints.
+    upkeep: Arc<OnceLock<Thread>>,
     /// Directories put aside, and when they are removed.
     pub(super) aside: Mutex<Vec<(Instant, (usize, String))>>,
 }
 
 #[derive(Default)]
 struct Hosted {
-    by_id: Map<(TopicId, i32), Arc<HostedPartition>>,
+    by_id: Map<Key, Arc<HostedPartition>>,
     ids: Map<Arc<str>, TopicId>,
+    /// How many partitions of a topic are in `by_id`.
+    open: Map<TopicId, usize>,
+    /// Assigned to this broker, and not open.
+    absent: Map<Key, Absent>,
+    /// How many of a topic are to be opened yet.
+    loading: Map<TopicId, usize>,
+}
+
+/// A partition that is this broker's, and cannot be used.
+#[derive(Clone, Debug)]
+struct Absent {
+    name: TopicPartition,
+    volume: usize,
+    /// It cannot be opened; else it is being opened or about to be.
+    failed: bool,
 }
 
 impl Partitions {
     /// Starts the committers; no partition is there yet.
     pub(crate) fn start(start: PartitionsStart) -> std::io::Result<Arc<Self>> {
-        let PartitionsStart { node, properties, dirs, rng } = start;
+        let PartitionsStart { node, properties, dirs, rng, recovery_threads } = start;
+        let upkeep: Arc<OnceLock<Thread>> = Arc::default();
         let mut volumes: Vec<Volume> = Vec::with_capacity(dirs.len());
         for (index, dir) in dirs.into_iter().enumerate() {
-            let committer = Arc::new(Committer::new(&dir, SYNC_THREADS));
-            let running = Arc::clone(&committer);
-            let spawned = std::thread::Builder::new()
-                .name(format!("ottla-commit-{index}"))
-                .spawn(move || running.run(|_stage| {}));
-            match spawned {
-                Ok(thread) => {
-                    volumes.push(Volume { dir, committer, thread: Mutex::new(Some(thread)) });
+            let woken = Arc::clone(&upkeep);
+            let due = move || {
+                if let Some(thread) = woken.get() {
+                    thread.unpark();
                 }
+            };
+            match Volume::start(index, dir, due) {
+                Ok(volume) => volumes.push(volume),
                 Err(error) => {
                     volumes.iter().for_each(|volume| {
                         volume.stop_committer();
@@ -86,10 +104,21 @@ impl Partitions {
             node,
             properties,
             rng,
+            recovery_threads: recovery_threads.max(1),
             volumes,
+            image: ArcSwap::default(),
+            roles: Mutex::default(),
+            on_changes: OnceLock::new(),
             hosted: RwLock::default(),
+            opened: Notify::new(),
+            upkeep,
             aside: Mutex::default(),
         }))
+    }
+
+    /// From now on this thread is woken when recovery points should be written.
+    pub(crate) fn wake_for_checkpoints(&self) {
+        self.upkeep.get_or_init(std::thread::current);
     }
 
     /// A partition by its topic's id.
@@ -104,32 +133,162 @@ impl Partitions {
         hosted.by_id.get(&(*id, index)).map(Arc::clone)
     }
 
-    /// All partitions.
+    /// What Kafka says of a partition that the metadata knows and that is not open here: whoever
+    /// hears that another broker leads it asks again, also while it is being opened.
+    pub(crate) fn why_absent(&self, topic: TopicId, index: i32) -> ErrorCode {
+        match self.hosted.read().absent.get(&(topic, index)) {
+            Some(absent) if absent.failed => ErrorCode::KafkaStorageError,
+            Some(_) | None => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
+    /// All partitions that are open.
     pub(crate) fn all(&self) -> Vec<Arc<HostedPartition>> {
         self.hosted.read().by_id.values().map(Arc::clone).collect()
     }
 
-    /// How many partitions a log directory has.
+    /// The partitions of a log directory that are not open.
+    pub(super) fn absent_in(&self, volume: usize) -> BTreeSet<TopicPartition> {
+        let hosted = self.hosted.read();
+        let absent = hosted.absent.values().filter(|absent| absent.volume == volume);
+        absent.map(|absent| absent.name.clone()).collect()
+    }
+
+    /// Whether the partition is this broker's, open or not.
+    pub(super) fn is_here(&self, key: Key) -> bool {
+        let hosted = self.hosted.read();
+        hosted.by_id.contains_key(&key) || hosted.absent.contains_key(&key)
+    }
+
+    /// All partitions of this broker, open or not.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let hosted = self.hosted.read();
+        hosted.by_id.keys().chain(hosted.absent.keys()).copied().collect()
+    }
+
+    /// How many partitions a log directory has or is to have.
     pub(super) fn count_in(&self, volume: usize) -> usize {
-        self.hosted.read().by_id.values().filter(|partition| partition.dir == volume).count()
+        self.volumes.get(volume).map_or(0, |v| v.partitions.load(Ordering::Relaxed))
     }
 
-    pub(super) fn insert(&self, partition: Arc<HostedPartition>) {
+    /// A partition that is to be opened.
+    pub(super) fn announce(&self, key: Key, name: TopicPartition, volume: usize) {
         let mut hosted = self.hosted.write();
-        hosted.ids.insert(Arc::clone(&partition.name.topic), partition.topic_id);
-        hosted.by_id.insert((partition.topic_id, partition.name.partition), partition);
-    }
-
-    pub(super) fn remove(&self, topic: TopicId, index: i32) -> Option<Arc<HostedPartition>> {
-        let mut hosted = self.hosted.write();
-        let removed = hosted.by_id.remove(&(topic, index))?;
-        let others = hosted.by_id.keys().any(|(id, _)| *id == topic);
-        // The name may be a new topic's by now.
-        if !others && hosted.ids.get(&*removed.name.topic) == Some(&topic) {
-            hosted.ids.remove(&*removed.name.topic);
+        if hosted.absent.insert(key, Absent { name, volume, failed: false }).is_none() {
+            *hosted.loading.entry(key.0).or_default() += 1;
+            drop(hosted);
+            self.count(volume, true);
         }
+    }
+
+    /// It was opened.
+    pub(super) fn insert(&self, partition: Arc<HostedPartition>) {
+        let key = (partition.topic_id, partition.name.partition);
+        let mut hosted = self.hosted.write();
+        hosted.forget_absent(key);
+        hosted.ids.insert(Arc::clone(&partition.name.topic), partition.topic_id);
+        if hosted.by_id.insert(key, partition).is_none() {
+            *hosted.open.entry(key.0).or_default() += 1;
+        }
+    }
+
+    /// It cannot be opened.
+    pub(super) fn insert_failed(&self, key: Key) {
+        let mut hosted = self.hosted.write();
+        if let Some(mut absent) = hosted.forget_absent(key) {
+            absent.failed = true;
+            hosted.absent.insert(key, absent);
+        }
+    }
+
+    /// Forgets a partition; one that was open is given back.
+    pub(super) fn remove(&self, key: Key) -> Option<Arc<HostedPartition>> {
+        let mut hosted = self.hosted.write();
+        if let Some(absent) = hosted.forget_absent(key) {
+            drop(hosted);
+            self.count(absent.volume, false);
+            return None;
+        }
+        let removed = hosted.by_id.remove(&key)?;
+        let topic = key.0;
+        if count_down(&mut hosted.open, topic) {
+            // The name may be a new topic's by now.
+            if hosted.ids.get(&*removed.name.topic) == Some(&topic) {
+                hosted.ids.remove(&*removed.name.topic);
+            }
+        }
+        drop(hosted);
+        self.count(removed.dir, false);
         Some(removed)
     }
+
+    /// The directory of a partition that is not open, when it is this broker's.
+    pub(super) fn absent(&self, key: Key) -> Option<(TopicPartition, usize)> {
+        let hosted = self.hosted.read();
+        hosted.absent.get(&key).map(|absent| (absent.name.clone(), absent.volume))
+    }
+
+    /// Whether every partition of a log directory is open.
+    pub(super) fn all_open_in(&self, volume: usize) -> bool {
+        self.hosted.read().absent.values().all(|absent| absent.volume != volume)
+    }
+
+    /// Whether partitions of these topics are being opened.
+    fn is_opening(&self, topics: &[TopicId]) -> bool {
+        let hosted = self.hosted.read();
+        topics.iter().any(|topic| hosted.loading.contains_key(topic))
+    }
+
+    /// Waits until no partition of these topics is being opened.
+    pub(crate) async fn until_open(&self, topics: &[TopicId]) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            // From here on nothing is missed.
+            opened.as_mut().enable();
+            if !self.is_opening(topics) {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    /// Waits until no partition is being opened, at most `limit`. Whether it is so.
+    pub(crate) fn wait_until_open(&self, limit: Option<Duration>) -> bool {
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.volumes.iter().all(|volume| volume.opening.wait_for_all(end))
+    }
+
+    fn count(&self, volume: usize, more: bool) {
+        let Some(volume) = self.volumes.get(volume) else { return };
+        if more {
+            volume.partitions.fetch_add(1, Ordering::Relaxed);
+        } else {
+            volume.partitions.fetch_sub(1, Ordering::Relaxed);
+        }
+        volume.progress.changed();
+    }
+}
+
+impl Hosted {
+    fn forget_absent(&mut self, key: Key) -> Option<Absent> {
+        let absent = self.absent.remove(&key)?;
+        if !absent.failed {
+            count_down(&mut self.loading, key.0);
+        }
+        Some(absent)
+    }
+}
+
+/// One fewer; whether none is left.
+fn count_down(counts: &mut Map<TopicId, usize>, topic: TopicId) -> bool {
+    let Some(count) = counts.get_mut(&topic) else { return false };
+    *count = count.saturating_sub(1);
+    let none = *count == 0;
+    if none {
+        counts.remove(&topic);
+    }
+    none
 }
 
 impl std::fmt::Debug for Partitions {

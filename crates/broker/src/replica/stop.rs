@@ -1,46 +1,23 @@
-//! Checkpoints while the broker runs, and the clean stop: every log closed, recovery points
-//! written, the marker last. Must not know what is in the logs.
+//! The clean stop: every log closed, recovery points written, the marker last; and removing what
+//! was deleted. Must not know what is in the logs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_log::{LogError, OffsetCheckpoint, Offsets, PartitionLog};
-use ottla_protocol::{Millis, Offset};
+use ottla_log::{LogError, OffsetCheckpoint, SyncOn};
+use ottla_protocol::Millis;
 use tracing::warn;
 
-use super::Partitions;
+use super::volume::Volume;
+use super::{HostedPartition, Partitions};
+
+/// So few logs sync their own files: less than one sync of the whole volume costs.
+const EACH_MAX: usize = 4;
+/// Logs that are worth a thread.
+const THREAD_LOGS_MIN: usize = 8;
 
 impl Partitions {
-    /// Writes one of the checkpoints that a restart begins from.
-    pub(crate) fn checkpoint(&self, which: OffsetCheckpoint) {
-        for (index, volume) in self.volumes.iter().enumerate() {
-            if volume.dir.failure().is_some() {
-                continue;
-            }
-            if let Err(error) = self.checkpoint_volume(index, which) {
-                let file = which.file();
-                warn!(path = %volume.dir.path().display(), file, %error, "checkpoint not written");
-            }
-        }
-    }
-
-    fn checkpoint_volume(&self, index: usize, which: OffsetCheckpoint) -> Result<(), LogError> {
-        let mut offsets = Offsets::new();
-        for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
-            let offset = match which {
-                OffsetCheckpoint::HighWatermark => hosted.ends().0.high_watermark,
-                OffsetCheckpoint::RecoveryPoint => hosted.with_log(PartitionLog::durable_end),
-                OffsetCheckpoint::LogStart => hosted.ends().0.log_start,
-            };
-            if which == OffsetCheckpoint::LogStart && offset == Offset::ZERO {
-                continue;
-            }
-            offsets.insert(hosted.name.clone(), offset);
-        }
-        let Some(volume) = self.volumes.get(index) else { return Ok(()) };
-        volume.dir.write_offsets(which, &offsets)
-    }
-
     /// Removes directories that were put aside, after a while (`file.delete.delay.ms`).
     pub(crate) fn remove_later(&self, aside: Vec<(usize, String)>, delay: Millis) {
         let wait = Duration::from_millis(u64::try_from(delay.get()).unwrap_or(0));
@@ -72,32 +49,47 @@ impl Partitions {
     /// Stops: nothing is appended any more, everything is on disk. With `clean`, the broker's
     /// epoch, a restart need not look at the logs. Gives what went wrong, by log directory.
     pub(crate) fn stop(&self, clean: Option<i64>) -> BTreeMap<String, LogError> {
-        let mut failures = BTreeMap::new();
+        for volume in &self.volumes {
+            volume.opening.close();
+        }
         let all = self.all();
         for hosted in &all {
             hosted.retire();
         }
-        for (index, volume) in self.volumes.iter().enumerate() {
+        let stop_one = |(index, volume): (usize, &Volume)| {
             if !volume.stop_committer() {
                 warn!("the committer's thread has panicked");
-                continue;
+                return None;
             }
-            if volume.dir.failure().is_some() {
-                continue;
-            }
-            let Some(broker_epoch) = clean else { continue };
-            if let Err(error) = self.close_volume(index, broker_epoch) {
-                failures.insert(volume.dir.path().display().to_string(), error);
-            }
-        }
-        failures
+            let broker_epoch = clean.filter(|_| volume.dir.failure().is_none())?;
+            let here: Vec<_> = all.iter().filter(|hosted| hosted.dir == index).collect();
+            let closed = self.close_volume(index, volume, &here, broker_epoch);
+            closed.err().map(|error| (volume.dir.path().display().to_string(), error))
+        };
+        std::thread::scope(|scope| {
+            let (stop_one, mut volumes) = (&stop_one, self.volumes.iter().enumerate());
+            let mine = volumes.next();
+            let others: Vec<_> = volumes.map(|one| scope.spawn(move || stop_one(one))).collect();
+            let mine = mine.and_then(stop_one);
+            let others = others.into_iter().filter_map(|other| joined(other.join()));
+            mine.into_iter().chain(others).collect()
+        })
     }
 
-    fn close_volume(&self, index: usize, broker_epoch: i64) -> Result<(), LogError> {
-        let Some(volume) = self.volumes.get(index) else { return Ok(()) };
-        for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
-            hosted.close()?;
+    /// Logs, then checkpoints, then the marker: a crash in between is an unclean stop.
+    fn close_volume(
+        &self,
+        index: usize,
+        volume: &Volume,
+        logs: &[&Arc<HostedPartition>],
+        broker_epoch: i64,
+    ) -> Result<(), LogError> {
+        let sync = if logs.len() > EACH_MAX { SyncOn::Later } else { SyncOn::Open };
+        if close_logs(logs, sync)? && sync == SyncOn::Later {
+            volume.sync()?;
         }
+        // What the logs know of themselves has changed by being closed.
+        volume.progress.changed();
         for which in [
             OffsetCheckpoint::RecoveryPoint,
             OffsetCheckpoint::LogStart,
@@ -105,6 +97,39 @@ impl Partitions {
         ] {
             self.checkpoint_volume(index, which)?;
         }
-        volume.dir.write_clean_shutdown(broker_epoch)
+        // One that was not opened must be looked at by the next start.
+        match self.all_open_in(index) {
+            true => volume.dir.write_clean_shutdown(broker_epoch),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Closes logs, in parallel; whether anything was written.
+fn close_logs(logs: &[&Arc<HostedPartition>], sync: SyncOn) -> Result<bool, LogError> {
+    let close = |logs: &[&Arc<HostedPartition>]| {
+        logs.iter().try_fold(false, |wrote, hosted| Ok(hosted.close(sync)? || wrote))
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(logs.len().div_ceil(THREAD_LOGS_MIN)).max(1);
+    let share = logs.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let mut shares = logs.chunks(share);
+        let mine = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || close(share))).collect();
+        let mut outcome = close(mine);
+        for other in others {
+            let theirs = joined(other.join());
+            outcome = outcome.and_then(|wrote| Ok(theirs? || wrote));
+        }
+        outcome
+    })
+}
+
+/// A panic goes on where the thread is waited for.
+fn joined<T>(outcome: std::thread::Result<T>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }

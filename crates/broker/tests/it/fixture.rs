@@ -134,7 +134,9 @@ pub(crate) fn listener(port: u16) -> ListenerConfig {
 impl Running {
     pub(crate) fn start(start: BrokerStart) -> Result<Self, StartError> {
         let controller = start.controller.clone();
-        Ok(Self { broker: Broker::start(start)?, controller })
+        let broker = Broker::start(start)?;
+        assert!(broker.wait_until_open(Some(LIMIT)), "the logs are not all open");
+        Ok(Self { broker, controller })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -2,6 +2,7 @@
 //! makes a batch valid.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use ottla_env::{mark, planted};
@@ -139,9 +140,12 @@ impl PartitionLog {
         if self.must_roll(header, bytes.len(), now) {
             self.roll(header.base_offset, now);
         }
-        if self.epochs.latest().is_none_or(|e| header.partition_leader_epoch > e.epoch)
-            && self.epochs.assign(header.partition_leader_epoch, header.base_offset)
-        {
+        self.at_rest = None;
+        if self.epochs.latest().is_none_or(|e| header.partition_leader_epoch > e.epoch) {
+            self.epochs_unwritten |=
+                self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+        }
+        if self.epochs_unwritten {
             self.queue_epochs();
         }
         let segment = Arc::clone(self.active_segment());
@@ -161,6 +165,7 @@ impl PartitionLog {
 
     /// Joins the batch to the write before it, when that ends where this begins.
     fn queue_batch(&mut self, segment: &Arc<Segment>, position: u64, bytes: Bytes) {
+        self.dir.log_dir.appended_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if let Some(Op::Append { segment: before, position: from, len, batches, .. }) =
             self.pending.last_mut()
             && before.base == segment.base
@@ -226,6 +231,7 @@ impl PartitionLog {
 
     /// Closes the last segment and begins one at `base`.
     pub(super) fn roll(&mut self, base: Offset, now: Millis) {
+        self.at_rest = None;
         let old = Arc::clone(self.active_segment());
         let mut segments: Vec<_> = self.segments.iter().cloned().collect();
         if self.active.size == 0 {

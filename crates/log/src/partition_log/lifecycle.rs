@@ -1,21 +1,26 @@
 //! Opening, closing and giving up a log. Must not know when the host does so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ottla_partition::{ProducerRules, encode_snapshot};
+use ottla_env::OpenMode;
+use ottla_partition::{EpochCache, ProducerRules, ProducerStates, encode_snapshot};
 use ottla_protocol::{Millis, Offset, TopicId};
 
-use super::{PartitionLog, append};
-use crate::commit::Op;
+use super::{Active, PartitionLog, append};
+use crate::commit::{Op, WriteSet};
 use crate::config::LogConfig;
 use crate::error::LogError;
-use crate::load::{self, LoadReport};
+use crate::load::{self, LoadReport, Loaded};
 use crate::log_dir::LogDir;
 use crate::names::{self, TopicPartition};
-use crate::segment::PartitionDir;
+use crate::partition_metadata;
+use crate::segment::{PartitionDir, Segment};
 use crate::tail::Tail;
+
+/// `partition.metadata` before everything else of a new partition is safe.
+const METADATA_TMP: &str = "partition.metadata.tmp";
 
 /// When what opening a log finds, writes and accepts is made to survive a power cut (L5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,20 +84,90 @@ impl PartitionLog {
         options: OpenOptions,
     ) -> Result<(Self, LoadReport), LogError> {
         log_dir.check()?;
-        let dir = Arc::new(PartitionDir {
-            log_dir: Arc::clone(log_dir),
-            path: log_dir.path().join(partition.to_string()),
-            retired: AtomicBool::new(false),
-        });
+        let dir = PartitionDir::of(log_dir, partition);
         let loaded = load::load(&dir, &options)?;
-        let log = Self {
+        let report = loaded.report.clone();
+        let mut log = Self::assemble(dir, partition, options.config, loaded);
+        if log.has_final_entries() {
+            let snapshot = names::file(log.log_end, names::SNAPSHOT);
+            // Nobody needs to be told that an empty log has no producers.
+            let known = log.log_end == Offset::ZERO
+                || log.dir.disk().exists(&log.dir.path.join(snapshot))?;
+            log.at_rest = known.then_some(log.log_end);
+        }
+        Ok((log, report))
+    }
+
+    /// Creates the log of a new partition; `None` when its directory is there already, whatever
+    /// is in it: that is for [`PartitionLog::open`]. Nothing is synced, and before
+    /// [`PartitionLog::finish_create`] Apache Kafka and [`PartitionLog::open`] take the directory
+    /// for one that nobody has written to: for hosts that create many and sync them together.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn create(
+        log_dir: &Arc<LogDir>,
+        partition: &TopicPartition,
+        options: OpenOptions,
+    ) -> Result<Option<Self>, LogError> {
+        log_dir.check()?;
+        let dir = PartitionDir::of(log_dir, partition);
+        let disk = dir.disk();
+        if disk.exists(&dir.path)? {
+            return Ok(None);
+        }
+        disk.create_dir(&dir.path)?;
+        if let Some(id) = options.topic_id {
+            let file = disk.open(&dir.path.join(METADATA_TMP), OpenMode::CreateEmpty)?;
+            file.write_at(&[Bytes::from(partition_metadata::encode(id))], 0)?;
+        }
+        let first = Segment::new(&dir, Offset::ZERO);
+        first.create()?;
+        let loaded = Loaded {
+            topic_id: options.topic_id,
+            segments: vec![Arc::new(first)],
+            active: Active::empty(options.now),
+            epochs: EpochCache::new(),
+            producers: ProducerStates::new(options.producer_rules, Offset::ZERO),
+            log_start: Offset::ZERO,
+            log_end: Offset::ZERO,
+            report: LoadReport::default(),
+        };
+        let mut log = Self::assemble(dir, partition, options.config, loaded);
+        log.at_rest = Some(Offset::ZERO);
+        Ok(Some(log))
+    }
+
+    /// Second step of [`PartitionLog::create`], after one [`ottla_env::Disk::sync_volume`] for all
+    /// that were created; another follows, before anything is appended. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn finish_create(&mut self) -> Result<(), LogError> {
+        if self.topic_id.is_some() {
+            let path = &self.dir.path;
+            let to = path.join(names::PARTITION_METADATA);
+            self.dir.disk().rename(&path.join(METADATA_TMP), &to)?;
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        dir: Arc<PartitionDir>,
+        partition: &TopicPartition,
+        config: LogConfig,
+        loaded: Loaded,
+    ) -> Self {
+        Self {
             partition: partition.clone(),
             topic_id: loaded.topic_id,
-            config: options.config,
+            config,
             segments: Arc::new(loaded.segments),
             active: loaded.active,
-            tail: Tail::new(log_dir, loaded.log_end),
+            tail: Tail::new(&dir.log_dir, loaded.log_end),
             epochs: loaded.epochs,
+            epochs_unwritten: false,
             producers: loaded.producers,
             log_start: loaded.log_start,
             log_end: loaded.log_end,
@@ -102,11 +177,11 @@ impl PartitionLog {
             in_flight: false,
             pending: Vec::new(),
             queued: false,
+            at_rest: None,
             failure: None,
             maintenance: Arc::default(),
             dir,
-        };
-        Ok((log, loaded.report))
+        }
     }
 
     /// Stops cleanly: writes and syncs everything, takes a producer snapshot. Returns the
@@ -115,23 +190,63 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails, or has failed before.
     pub fn close(mut self) -> Result<Offset, LogError> {
-        self.shut()
+        self.shut(SyncOn::Open)?;
+        Ok(self.log_end)
     }
 
     /// As [`PartitionLog::close`], for a host that cannot give the log away. Nothing may be
-    /// appended afterwards.
+    /// appended afterwards; the log's end is its recovery point. Returns whether anything was
+    /// written: with [`SyncOn::Later`] the host has to sync it. A log whose files are as a clean
+    /// stop leaves them is not touched.
     ///
     /// # Errors
     /// When the disk fails, or has failed before.
-    pub fn shut(&mut self) -> Result<Offset, LogError> {
+    pub fn shut(&mut self, sync: SyncOn) -> Result<bool, LogError> {
+        if self.is_at_rest() {
+            self.check()?;
+            self.end("it was closed");
+            return Ok(false);
+        }
         let segment = Arc::clone(self.active_segment());
         append::seal(&mut self.active, &segment, &mut self.pending);
         let content = Bytes::from(encode_snapshot(self.producers.entries()));
         self.pending
             .push(Op::Snapshot { name: names::file(self.log_end, names::SNAPSHOT), content });
-        self.flush_now()?;
+        // What replaces or removes something must not come before a sync.
+        let in_order = |op: &Op| matches!(op, Op::Replace { .. } | Op::Remove { .. });
+        if sync == SyncOn::Open || self.pending.iter().any(in_order) {
+            self.flush_now()?;
+        } else {
+            self.write_now()?;
+        }
         self.end("it was closed");
-        Ok(self.log_end)
+        Ok(true)
+    }
+
+    /// Whether the files are as a clean stop leaves them.
+    fn is_at_rest(&self) -> bool {
+        self.at_rest == Some(self.log_end)
+            && self.pending.is_empty()
+            && self.durable_end == self.log_end
+    }
+
+    /// Whether the indexes of the last segment end as those of a closed one do.
+    fn has_final_entries(&self) -> bool {
+        self.active.largest.timestamp <= self.active.last_time_entry
+            && self.active_segment().entries() == self.active_segment().entries_on_disk()
+    }
+
+    /// Writes what is queued and syncs nothing.
+    fn write_now(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        assert!(!self.in_flight, "one commit of a log at a time");
+        let ops = std::mem::take(&mut self.pending);
+        let done = WriteSet::new(&self.dir, ops, self.log_end).write();
+        if let Err(error) = &done {
+            self.dir.log_dir.fail(error);
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+        done
     }
 
     /// Gives the log up, before its directory is moved aside: from here on its files may vanish,

@@ -40,6 +40,8 @@ pub struct PartitionLog {
     active: Active,
     tail: Tail,
     epochs: EpochCache,
+    /// The file has not got the last epoch yet: it gets it with the epoch's first batch.
+    epochs_unwritten: bool,
     producers: ProducerStates,
     log_start: Offset,
     log_end: Offset,
@@ -52,6 +54,9 @@ pub struct PartitionLog {
     pending: Vec<Op>,
     /// The committer was told, and has not taken yet.
     queued: bool,
+    /// Where the log ended when its files were as a clean stop leaves them, if nothing was appended
+    /// since.
+    at_rest: Option<Offset>,
     failure: Option<LogError>,
     maintenance: Arc<Maintenance>,
 }
@@ -183,15 +188,15 @@ impl PartitionLog {
         self.failure.as_ref()
     }
 
-    /// A new leader begins: its epoch starts at the log's end. Returns whether a commit is needed.
-    pub fn assign_epoch(&mut self, epoch: LeaderEpoch) -> bool {
-        if self.epochs.assign(epoch, self.log_end) {
-            self.queue_epochs();
-        }
-        self.queue()
+    /// A new leader begins: its epoch starts at the log's end. The file of epochs gets it with
+    /// its first batch: who loads a log, here and in Apache Kafka, drops an epoch that begins at
+    /// the log's end, and a broker that starts leads all its partitions anew.
+    pub fn assign_epoch(&mut self, epoch: LeaderEpoch) {
+        self.epochs_unwritten |= self.epochs.assign(epoch, self.log_end);
     }
 
     fn queue_epochs(&mut self) {
+        self.epochs_unwritten = false;
         let content = Bytes::from(self.epochs.encode_checkpoint());
         self.pending.push(Op::Replace { name: names::LEADER_EPOCHS, content });
     }

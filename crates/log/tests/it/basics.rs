@@ -5,7 +5,7 @@ use std::path::Path;
 use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
 use ottla_log::{
-    AppendError, LogConfig, LogError, OpenOptions, PartitionLog, ReadError, ReadRequest,
+    AppendError, LogConfig, LogError, OpenOptions, PartitionLog, ReadError, ReadRequest, SyncOn,
     TimestampOffset, timestamps,
 };
 use ottla_partition::{AppendContext, EpochEnd, ProducerError};
@@ -486,7 +486,8 @@ fn an_idle_log_holds_no_batches() {
 fn a_closed_log_takes_nothing_and_is_still_read() {
     let (_disk, mut log) = new(small());
     append(&mut log, batch(&[NOW.0], 10));
-    assert_eq!(log.shut(), Ok(Offset(1)));
+    assert_eq!(log.shut(SyncOn::Open), Ok(true));
+    assert_eq!(log.durable_end(), Offset(1));
     let refused = log.append(batch(&[NOW.0], 10), LeaderEpoch(0), NOW, &AppendContext::CLIENT);
     assert_eq!(refused.unwrap_err().to_string(), "/d/t-0 is out of service: it was closed");
     assert_eq!(read_all(&log, Offset::ZERO, 10).len(), 1);

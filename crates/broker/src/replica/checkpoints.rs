@@ -1,0 +1,120 @@
+//! The checkpoints of a log directory: where its logs begin, up to where they are on stable
+//! storage, their high watermarks. Must not know what is in the logs.
+
+use std::collections::BTreeMap;
+
+use ottla_log::{LoadPoints, LogError, OffsetCheckpoint, Offsets, PartitionLog};
+use ottla_protocol::Offset;
+use tracing::warn;
+
+use super::volume::Volume;
+use super::{HostedPartition, Partitions};
+
+/// What the files of a log directory hold, as far as it is known.
+#[derive(Default)]
+pub(super) struct Written {
+    /// [`super::volume::Progress::changes`] when it was gathered.
+    recovery: Option<u64>,
+    high_watermark: Option<u64>,
+    /// Few logs begin after their first segment does: the file is known whole.
+    log_start: Option<Offsets>,
+}
+
+impl Partitions {
+    /// Writes one of the checkpoints that a restart begins from.
+    pub(crate) fn checkpoint(&self, which: OffsetCheckpoint) {
+        for index in 0..self.volumes.len() {
+            self.checkpoint_one(index, which);
+        }
+    }
+
+    /// Writes the recovery points of log directories to which much was appended since the last.
+    pub(crate) fn checkpoint_wanted(&self) {
+        for (index, volume) in self.volumes.iter().enumerate() {
+            if volume.progress.take_wanted() {
+                self.checkpoint_one(index, OffsetCheckpoint::RecoveryPoint);
+            }
+        }
+    }
+
+    fn checkpoint_one(&self, index: usize, which: OffsetCheckpoint) {
+        let Some(volume) = self.volumes.get(index).filter(|v| v.dir.failure().is_none()) else {
+            return;
+        };
+        if let Err(error) = self.checkpoint_volume(index, which) {
+            let file = which.file();
+            warn!(path = %volume.dir.path().display(), file, %error, "checkpoint not written");
+        }
+    }
+
+    /// Writes a checkpoint, unless the file says it all already.
+    pub(super) fn checkpoint_volume(
+        &self,
+        index: usize,
+        which: OffsetCheckpoint,
+    ) -> Result<(), LogError> {
+        let Some(volume) = self.volumes.get(index) else { return Ok(()) };
+        // One at a time: they go through the same temporary file.
+        let mut written = volume.written.lock();
+        let changes = Some(volume.progress.changes());
+        match which {
+            OffsetCheckpoint::HighWatermark if written.high_watermark == changes => return Ok(()),
+            OffsetCheckpoint::RecoveryPoint if written.recovery == changes => return Ok(()),
+            OffsetCheckpoint::HighWatermark
+            | OffsetCheckpoint::RecoveryPoint
+            | OffsetCheckpoint::LogStart => {}
+        }
+        let appended = volume.dir.appended_bytes();
+        let offsets = self.offsets_of(index, volume, which);
+        if which == OffsetCheckpoint::LogStart && written.log_start.as_ref() == Some(&offsets) {
+            return Ok(());
+        }
+        volume.dir.write_offsets(which, &offsets)?;
+        match which {
+            OffsetCheckpoint::HighWatermark => written.high_watermark = changes,
+            OffsetCheckpoint::RecoveryPoint => {
+                written.recovery = changes;
+                volume.progress.on_recovery_points(appended);
+            }
+            OffsetCheckpoint::LogStart => written.log_start = Some(offsets),
+        }
+        Ok(())
+    }
+
+    fn offsets_of(&self, index: usize, volume: &Volume, which: OffsetCheckpoint) -> Offsets {
+        let of = |hosted: &HostedPartition| match which {
+            OffsetCheckpoint::HighWatermark => hosted.ends().0.high_watermark,
+            OffsetCheckpoint::RecoveryPoint => hosted.with_log(PartitionLog::durable_end),
+            OffsetCheckpoint::LogStart => hosted.ends().0.log_start,
+        };
+        let mut offsets = BTreeMap::new();
+        // Those that are not open (yet) keep what the last run knew of them. First, as one that
+        // is opened meanwhile is then seen below.
+        let points = volume.points.read();
+        let known = known(&points, which);
+        for name in self.absent_in(index) {
+            if let Some(offset) = known.get(&name) {
+                offsets.insert(name, *offset);
+            }
+        }
+        drop(points);
+        for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
+            let offset = of(hosted);
+            if which != OffsetCheckpoint::LogStart || offset != Offset::ZERO {
+                offsets.insert(hosted.name.clone(), offset);
+            } else {
+                offsets.remove(&hosted.name);
+            }
+        }
+        offsets
+    }
+}
+
+/// What the last run's checkpoint said.
+fn known(points: &LoadPoints, which: OffsetCheckpoint) -> &Offsets {
+    match which {
+        OffsetCheckpoint::HighWatermark => &points.high_watermark,
+        OffsetCheckpoint::RecoveryPoint => &points.recovery,
+        OffsetCheckpoint::LogStart => &points.log_start,
+    }
+}

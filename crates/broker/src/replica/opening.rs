@@ -1,0 +1,272 @@
+//! Opens the logs of partitions, many at a time and in parallel, and hands each over as soon as
+//! what it found is on stable storage. One sync of the volume serves all that were opened
+//! together. Must not know what is in the logs, nor who leads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_log::{LoadPoints, LogError, Offsets, OpenOptions, PartitionLog, SyncOn};
+use ottla_metadata::Image;
+use ottla_partition::Replica;
+use ottla_protocol::{Millis, TopicId};
+use tracing::{error, warn};
+
+use super::volume::{Job, Key, Volume};
+use super::{Changes, HostedPartition, PartitionConfig, Partitions};
+
+/// Logs that are opened before they are synced together, and how long the first may wait for
+/// the others.
+const TOGETHER_MAX: usize = 1024;
+const TOGETHER_TIME: Duration = Duration::from_millis(100);
+
+/// So few logs sync their own files: less than one sync of the whole volume costs.
+const EACH_MAX: usize = 8;
+
+/// How many new partitions the metadata's follower waits for: so many that they take no time to
+/// speak of. More are opened while the metadata goes on.
+const AWAITED_MAX: usize = 512;
+
+/// What opening a log came to.
+struct Opened {
+    job: Job,
+    log: Result<PartitionLog, LogError>,
+    config: Arc<PartitionConfig>,
+    /// Where the settings are from.
+    image: Arc<Image>,
+    /// New: its creation has a second half.
+    created: bool,
+}
+
+/// The settings of the topic that was last looked at.
+#[derive(Default)]
+struct LastConfig(Option<(TopicId, Arc<Image>, Arc<PartitionConfig>)>);
+
+impl Partitions {
+    /// Opens the logs of a log directory on other threads; small numbers of new ones here, and
+    /// then they are open when this returns.
+    pub(super) fn open_logs(self: &Arc<Self>, index: usize, mut jobs: Vec<Job>, now: Millis) {
+        let Some(volume) = self.volumes.get(index) else { return };
+        if jobs.len() > EACH_MAX {
+            jobs.iter_mut().for_each(|job| job.sync = SyncOn::Later);
+        }
+        let keys: Vec<Key> = jobs.iter().map(|job| job.key).collect();
+        let at_start = jobs.iter().any(|job| job.found);
+        let idle = volume.opening.add(jobs);
+        let here = idle && !at_start && keys.len() <= AWAITED_MAX;
+        // One thread more than this one is worth its start only for more than a few.
+        let others = if here && keys.len() <= EACH_MAX { 0 } else { self.recovery_threads };
+        let employed = volume.opening.employ(others, || {
+            let this = Arc::clone(self);
+            let thread = std::thread::Builder::new().name(format!("ottla-open-{index}"));
+            let work = move || while this.open_some(index, now, true) {};
+            thread.spawn(work).map_err(|error| error!(%error, "no thread to open logs")).ok()
+        });
+        if here || !employed {
+            while self.open_some(index, now, false) {}
+            volume.opening.wait(&keys);
+        }
+    }
+
+    /// Opens some logs and hands them over; `false` when there was none.
+    fn open_some(self: &Arc<Self>, index: usize, now: Millis, release: bool) -> bool {
+        let Some(volume) = self.volumes.get(index) else { return false };
+        let mut opened: Vec<Opened> = Vec::new();
+        let mut last = LastConfig::default();
+        let begun = Instant::now();
+        while opened.len() < TOGETHER_MAX && begun.elapsed() < TOGETHER_TIME {
+            let Some(job) = volume.opening.take(release && opened.is_empty()) else { break };
+            let image = self.image.load_full();
+            let config = last.of(self, &image, job.key.0, &job.name.topic);
+            let made = catch_unwind(AssertUnwindSafe(|| self.open_log(volume, &job, &config, now)));
+            let (log, created) = match made {
+                Ok(Ok((log, created))) => (Ok(log), created),
+                Ok(Err(error)) => (Err(error), false),
+                Err(_panic) => (Err(bug(&job)), false),
+            };
+            opened.push(Opened { job, log, config, image, created });
+        }
+        if opened.is_empty() {
+            return false;
+        }
+        let synced = sync(volume, &mut opened);
+        let keys: Vec<Key> = opened.iter().map(|opened| opened.job.key).collect();
+        self.hand_over(index, opened, synced);
+        if volume.opening.done(keys.into_iter()) {
+            self.forget_points(index, volume);
+        }
+        self.opened.notify_waiters();
+        true
+    }
+
+    fn open_log(
+        &self,
+        volume: &Volume,
+        job: &Job,
+        config: &PartitionConfig,
+        now: Millis,
+    ) -> Result<(PartitionLog, bool), LogError> {
+        let (topic_id, name) = (job.key.0, &job.name);
+        let options = || {
+            let mut options = OpenOptions::new(Some(topic_id), config.log.clone(), now);
+            options.producer_rules = config.producers;
+            options.sync = job.sync;
+            if job.found {
+                let points = volume.points.read();
+                let known = |offsets: &Offsets| offsets.get(name).copied();
+                options.clean = points.clean.is_some();
+                options.recovery_point = known(&points.recovery).unwrap_or_default();
+                options.log_start = known(&points.log_start).unwrap_or_default();
+            }
+            options
+        };
+        if !job.found
+            && job.sync == SyncOn::Later
+            && let Some(log) = PartitionLog::create(&volume.dir, name, options())?
+        {
+            return Ok((log, true));
+        }
+        let (log, report) = match PartitionLog::open(&volume.dir, name, options()) {
+            // The directory is that of a deleted topic of the same name.
+            Err(LogError::TopicId { found, .. }) => {
+                warn!(partition = %name, topic_id = %found, "of another topic: put aside");
+                self.put_aside(volume, name)?;
+                PartitionLog::open(&volume.dir, name, options())?
+            }
+            other => other?,
+        };
+        for note in &report.warnings {
+            warn!(partition = %name, "{note}");
+        }
+        Ok((log, false))
+    }
+
+    /// Makes partitions of the logs, or notes that they cannot be opened.
+    fn hand_over(
+        self: &Arc<Self>,
+        index: usize,
+        opened: Vec<Opened>,
+        synced: Result<(), LogError>,
+    ) {
+        let Some(volume) = self.volumes.get(index) else { return };
+        let points = volume.points.read();
+        let mut hosted = Vec::with_capacity(opened.len());
+        // When the whole directory has failed, one word is enough.
+        let mut told = false;
+        for Opened { job, log, config, image, .. } in opened {
+            match log.and_then(|log| synced.clone().map(|()| log)) {
+                Ok(log) => {
+                    hosted.push((self.host(index, volume, &points, job, log, config), image));
+                }
+                Err(error) => {
+                    if !told {
+                        let partition = &job.name;
+                        error!(%partition, %error, "the partition cannot be opened");
+                    }
+                    told = volume.dir.failure().is_some();
+                    self.insert_failed(job.key);
+                    self.tell(Changes { resigned: vec![job.name], ..Changes::default() });
+                }
+            }
+        }
+        drop(points);
+        if !hosted.is_empty() {
+            self.give_roles(hosted);
+        }
+    }
+
+    fn host(
+        &self,
+        index: usize,
+        volume: &Volume,
+        points: &LoadPoints,
+        job: Job,
+        log: PartitionLog,
+        config: Arc<PartitionConfig>,
+    ) -> Arc<HostedPartition> {
+        let Job { key: (topic_id, _), name, found, .. } = job;
+        let checkpointed = points.high_watermark.get(&name).copied().filter(|_| found);
+        let replica =
+            Replica::new(self.node, config.replica, log.log_start(), log.log_end(), checkpointed);
+        let committer = Arc::clone(&volume.committer);
+        HostedPartition::new(name, topic_id, index, committer, (log, replica), config)
+    }
+
+    /// Enters partitions and gives them the roles that the metadata has for them now.
+    fn give_roles(self: &Arc<Self>, hosted: Vec<(Arc<HostedPartition>, Arc<Image>)>) {
+        let _roles = self.roles.lock();
+        let image = self.image.load_full();
+        let mut changes = Changes::default();
+        let mut last = LastConfig::default();
+        for (hosted, opened_with) in hosted {
+            self.insert(Arc::clone(&hosted));
+            if !Arc::ptr_eq(&opened_with, &image) {
+                hosted.on_config(last.of(self, &image, hosted.topic_id, &hosted.name.topic));
+            }
+            match image.partition(hosted.topic_id, hosted.name.partition) {
+                Some(partition) if partition.replicas.contains(&self.node) => {
+                    self.give_role(&hosted, partition, &mut changes);
+                }
+                // It was deleted meanwhile; who follows the metadata lets go of it.
+                Some(_) | None => {}
+            }
+        }
+        self.tell(changes);
+    }
+
+    /// All logs of the directory are open: of what its checkpoints said, only that of logs which
+    /// could not be opened counts still.
+    fn forget_points(&self, index: usize, volume: &Volume) {
+        let absent = self.absent_in(index);
+        let mut points = volume.points.write();
+        let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
+        for offsets in [recovery, log_start, high_watermark] {
+            offsets.retain(|name, _| absent.contains(name));
+        }
+    }
+}
+
+impl LastConfig {
+    fn of(
+        &mut self,
+        partitions: &Partitions,
+        image: &Arc<Image>,
+        topic: TopicId,
+        name: &str,
+    ) -> Arc<PartitionConfig> {
+        if let Some((last, of, config)) = &self.0
+            && *last == topic
+            && Arc::ptr_eq(of, image)
+            // Each partition has a jitter of its own.
+            && config.log.segment_jitter_ms == Millis(0)
+        {
+            return Arc::clone(config);
+        }
+        let config = Arc::new(partitions.config_of(image, name));
+        self.0 = Some((topic, Arc::clone(image), Arc::clone(&config)));
+        config
+    }
+}
+
+/// Makes what opening left to its host survive a power cut (L5).
+fn sync(volume: &Volume, opened: &mut [Opened]) -> Result<(), LogError> {
+    if opened.iter().any(|opened| opened.created) {
+        volume.sync()?;
+        for opened in opened.iter_mut().filter(|opened| opened.created) {
+            if let Ok(log) = &mut opened.log
+                && let Err(error) = log.finish_create()
+            {
+                opened.log = Err(error);
+            }
+        }
+    }
+    match opened.iter().any(|opened| opened.job.sync == SyncOn::Later) {
+        true => volume.sync(),
+        false => Ok(()),
+    }
+}
+
+/// What is said of a log that a bug kept from being opened; the panic has told its own story.
+fn bug(job: &Job) -> LogError {
+    LogError::Offline { path: job.name.to_string().into(), reason: "opening it panicked".into() }
+}
