@@ -33,6 +33,12 @@ pub struct LogConfig {
     pub max_decompressed_bytes: usize,
     /// Bytes of committed batches that stay in memory for readers of the tail.
     pub tail_bytes: usize,
+    /// `cleanup.policy` has `compact`: segments may end before the next one begins, and nothing is
+    /// missing.
+    pub compact: bool,
+    /// `file.delete.delay.ms`: how long files of old segments stay after the log has let go of
+    /// them.
+    pub file_delete_delay: Millis,
 }
 
 impl Default for LogConfig {
@@ -46,6 +52,8 @@ impl Default for LogConfig {
             flush_mode: FlushMode::Durable,
             max_decompressed_bytes: i32::MAX as usize,
             tail_bytes: 2 << 20,
+            compact: false,
+            file_delete_delay: Millis(60_000),
         }
     }
 }

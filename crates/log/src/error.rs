@@ -1,6 +1,7 @@
 //! What a log can answer instead of doing what was asked: refusals (the caller's fault) and
 //! failures (the disk's). Must not know wire error codes.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,28 @@ pub enum LogError {
         /// What was found.
         what: String,
     },
+    /// Records that had been acknowledged, as far as anyone can tell, cannot be read. Found when a
+    /// log is opened: it is not, and nothing in its files was changed but indexes. Wire:
+    /// KAFKA_STORAGE_ERROR.
+    #[error(
+        "{}: {file} is damaged at byte {position}: {what}; {}",
+        dir.display(),
+        Missing(*from, *to)
+    )]
+    Damaged {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The segment's file in it.
+        file: String,
+        /// Where in that file, in bytes.
+        position: u64,
+        /// What was found.
+        what: String,
+        /// The first offset that cannot be read.
+        from: Offset,
+        /// The last, when records behind it can be read, or are known to have been there.
+        to: Option<Offset>,
+    },
     /// An earlier failure took the log directory out of service (nothing is retried), or the log
     /// was closed or given up.
     #[error("{} is out of service: {reason}", path.display())]
@@ -32,6 +55,13 @@ pub enum LogError {
         path: PathBuf,
         /// The first failure, or what was done.
         reason: Arc<str>,
+    },
+    /// Compaction put another segment in the place of the one that was to be read: who looks again
+    /// finds it.
+    #[error("{} was replaced by another segment meanwhile", path.display())]
+    Replaced {
+        /// The file that was to be read.
+        path: PathBuf,
     },
     /// Something is in the log directory that belongs to no partition.
     #[error("{} is not the directory of a partition (a name and a number, as \"topic-0\")", path.display())]
@@ -51,9 +81,35 @@ pub enum LogError {
     },
 }
 
+/// Offsets that cannot be read.
+struct Missing(Offset, Option<Offset>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(to) if to == self.0 => write!(f, "offset {to} cannot be read"),
+            Some(to) => write!(f, "offsets {} to {to} cannot be read", self.0),
+            None => write!(f, "offset {} and what follows cannot be read", self.0),
+        }
+    }
+}
+
 impl LogError {
     pub(crate) fn corrupt(path: &Path, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), what: what.into() }
+    }
+
+    /// Whether there was no space for a write, which therefore did not happen or can be undone. A
+    /// failed sync is final whatever its reason: what it was to make safe is unknown.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk(e) if e.kind == DiskErrorKind::NoSpace && e.action != "sync")
+    }
+
+    /// Whether the same read of a fresh view can succeed.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::Replaced { .. })
     }
 
     /// Whether a file was not there (it was removed while someone held a view of it).
@@ -89,6 +145,12 @@ pub enum AppendError {
     /// The bytes are not whole batches. Wire: CORRUPT_MESSAGE.
     #[error("the bytes are not record batches: {0}")]
     Malformed(#[from] ottla_records::BatchError),
+    /// An earlier append found no space, and there is none yet. Wire: POLICY_VIOLATION.
+    #[error("no space is left for {}; the log takes no records until there is", path.display())]
+    NoSpace {
+        /// The partition's directory.
+        path: PathBuf,
+    },
     /// The log cannot be written.
     #[error(transparent)]
     Failed(#[from] LogError),

@@ -28,6 +28,7 @@
 //! from files have their checksums checked: damaged data is never given out.
 
 mod commit;
+mod compact;
 mod config;
 mod error;
 mod index;
@@ -49,15 +50,22 @@ mod txn_index;
 mod view;
 
 pub use commit::{CommitEvent, CommitTarget, Committer, Group, Stage, WriteSet};
+pub use compact::{
+    CleaningRules, CompactError, CompactStats, Compacted, CompactionTarget, Compactor,
+    CompactorOptions, Dirt, Pass,
+};
 pub use config::{FlushMode, LogConfig, LogDirLimits};
 pub use error::{AppendError, LogError, ReadError};
-pub use load::LoadReport;
+pub use load::{Judgement, LoadReport, judge};
 pub use log_dir::{CleanShutdown, LoadPoints, LogDir, LogDirEntry};
 pub use maintenance::{Claim, Maintenance};
 pub use meta_properties::MetaProperties;
 pub use names::{DirState, TopicPartition, file as file_name, offset_of, parse_dir};
 pub use offset_checkpoint::{OffsetCheckpoint, Offsets, decode as decode_offsets};
-pub use partition_log::{Appended, OpenOptions, PartitionLog, SyncOn};
+pub use partition_log::{
+    Appended, OpenOptions, PartitionLog, Reload, Reloaded, Retention, RetentionPlan,
+    RetentionRules, Rollback, RolledBack, SyncOn,
+};
 pub use partition_metadata::decode as decode_partition_metadata;
 pub use producer_batch::producer_batch;
 pub use read::{Answer, Fetched, ReadRequest, TimestampOffset, timestamps};

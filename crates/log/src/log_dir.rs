@@ -4,11 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_env::{Disk, DiskLock, EntryKind, mark, planted};
-use ottla_protocol::Uuid;
+use ottla_protocol::{Millis, Uuid};
 use parking_lot::Mutex;
 
 use crate::config::LogDirLimits;
@@ -23,6 +23,17 @@ const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Directories of Kafka's that hold no partition.
 const NOT_PARTITIONS: [&str; 1] = ["remote-log-index-cache"];
 
+type OnFailure = Box<dyn FnOnce() + Send>;
+
+/// Files that are removed after a while.
+#[derive(Debug)]
+struct Buried {
+    files: Vec<PathBuf>,
+    delay: Millis,
+    /// When they were first seen by who removes them.
+    since: Option<Millis>,
+}
+
 /// A log directory that this process has locked.
 pub struct LogDir {
     disk: Arc<dyn Disk>,
@@ -34,6 +45,12 @@ pub struct LogDir {
     pub(crate) tail_bytes: AtomicUsize,
     /// Bytes of batches that were appended to all its logs since it was opened.
     pub(crate) appended_bytes: AtomicU64,
+    /// A write found no space.
+    full: AtomicBool,
+    /// Files that the logs have let go of.
+    buried: Mutex<Vec<Buried>>,
+    /// Told of the failure, once.
+    on_failure: Mutex<Option<OnFailure>>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -101,6 +118,9 @@ impl LogDir {
             limits,
             tail_bytes: AtomicUsize::new(0),
             appended_bytes: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            buried: Mutex::default(),
+            on_failure: Mutex::default(),
             _lock: lock,
         }))
     }
@@ -121,6 +141,22 @@ impl LogDir {
     /// stays.
     pub fn fail(&self, reason: &LogError) {
         self.failure.lock().get_or_insert_with(|| reason.to_string().into());
+        let told = self.on_failure.lock().take();
+        if let Some(tell) = told {
+            tell();
+        }
+    }
+
+    /// Calls `tell` when the directory goes out of service, from the thread that finds the failure,
+    /// which may hold the lock of a log: it must not wait. One at a time; at once when the directory
+    /// has failed before.
+    pub fn on_failure(&self, tell: impl FnOnce() + Send + 'static) {
+        *self.on_failure.lock() = Some(Box::new(tell));
+        if self.failure.lock().is_some()
+            && let Some(tell) = self.on_failure.lock().take()
+        {
+            tell();
+        }
     }
 
     /// Why it is out of service, when it is.
@@ -128,6 +164,54 @@ impl LogDir {
     pub fn failure(&self) -> Option<LogError> {
         let reason = self.failure.lock().clone()?;
         Some(LogError::Offline { path: self.path.clone(), reason })
+    }
+
+    /// Whether a write of a log found no space since [`LogDir::set_full`] was last told that there
+    /// is some.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Notes whether there is space.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+
+    pub(crate) fn bury(&self, files: Vec<PathBuf>, delay: Millis) {
+        if !files.is_empty() {
+            self.buried.lock().push(Buried { files, delay, since: None });
+        }
+    }
+
+    /// Removes files that logs have let go of and whose time has come (`file.delete.delay.ms`,
+    /// counted from the first call that sees them), or with `hurry` all of them: space is short.
+    /// `now` is of any clock that does not go back. Returns how many were removed. A file that
+    /// cannot be removed is left for the next start.
+    ///
+    /// # Errors
+    /// The first failure of the disk; the others were tried all the same.
+    pub fn remove_buried(&self, now: Millis, hurry: bool) -> Result<usize, LogError> {
+        self.check()?;
+        let due: Vec<Buried> = {
+            let mut buried = self.buried.lock();
+            let is_due = |b: &mut Buried| {
+                let since = *b.since.get_or_insert(now);
+                hurry || now.0.saturating_sub(since.0) >= b.delay.0
+            };
+            buried.extract_if(.., is_due).collect()
+        };
+        let mut removed = 0;
+        let mut failure = Ok(());
+        for path in due.iter().flat_map(|b| &b.files) {
+            match self.disk.remove_file(path) {
+                Ok(()) => removed += 1,
+                // Its partition was deleted meanwhile.
+                Err(e) if e.is_not_found() => {}
+                Err(e) => failure = failure.and(Err(LogError::from(e))),
+            }
+        }
+        failure.map(|()| removed)
     }
 
     /// Makes everything in it survive a power cut: what was written before the call.
@@ -319,7 +403,17 @@ impl LogDir {
 
     fn write_text(&self, name: &str, text: String) -> Result<(), LogError> {
         self.check()?;
-        Ok(self.disk.write_atomically(&self.path.join(name), Bytes::from(text))?)
+        let path = self.path.join(name);
+        let written = self.disk.write_atomically(&path, Bytes::from(text));
+        written.map_err(LogError::from).inspect_err(|error| {
+            if error.is_no_space() {
+                self.set_full(true);
+                // Half a file takes space; the old one is still there.
+                let _gone = self.disk.remove_file(&self.path.join(format!("{name}.tmp")));
+            } else {
+                self.fail(error);
+            }
+        })
     }
 
     pub(crate) fn tail_over_limit(&self) -> bool {

@@ -4,15 +4,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use ottla_env::{Disk, DiskFile, OpenMode, mark, planted};
+use ottla_env::{Disk, DiskError, DiskFile, OpenMode, mark, planted};
 use ottla_protocol::Offset;
 use ottla_records::{BatchHeader, HEADER_LEN};
 use parking_lot::Mutex;
 
 use crate::error::LogError;
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
+use crate::load::{self, Indexes};
 use crate::log_dir::LogDir;
 use crate::names::{self, TopicPartition};
 use crate::open_files::FileSlot;
@@ -28,6 +29,8 @@ pub(crate) struct PartitionDir {
     pub(crate) path: PathBuf,
     /// The partition is no longer wanted: its files may vanish, and that is no failure.
     pub(crate) retired: AtomicBool,
+    /// A small file of the directory could not be replaced for lack of space.
+    pub(crate) stale: AtomicBool,
 }
 
 impl PartitionDir {
@@ -36,6 +39,7 @@ impl PartitionDir {
             log_dir: Arc::clone(log_dir),
             path: log_dir.path().join(partition.to_string()),
             retired: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
         })
     }
 
@@ -68,6 +72,38 @@ impl Largest {
     pub(crate) const NONE: Self = Self { timestamp: -1, offset: Offset::NONE };
 }
 
+/// Which names a segment's files have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// Their own.
+    Live,
+    /// They end in `.cleaned`: compaction is writing them.
+    Cleaned,
+    /// They end in `.swap`, or have their own names by now.
+    Swap,
+    /// They are another segment's, which took the place of this one.
+    Replaced,
+}
+
+impl Stage {
+    fn of(byte: u8) -> Self {
+        [Self::Live, Self::Cleaned, Self::Swap]
+            .into_iter()
+            .find(|stage| *stage as u8 == byte)
+            .unwrap_or(Self::Replaced)
+    }
+
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Cleaned => names::CLEANED,
+            Self::Swap => names::SWAP,
+            Self::Replaced => names::DELETED,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: Offset,
@@ -75,13 +111,29 @@ pub(crate) struct Segment {
     log: Arc<FileSlot>,
     offset_index: Arc<FileSlot>,
     time_index: Arc<FileSlot>,
+    stage: AtomicU8,
     state: Mutex<State>,
+    /// Held by the one who looks at indexes that were found, also while reading files.
+    looking: Mutex<()>,
+}
+
+/// Whether what the state says of the index files is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Look {
+    /// They are written by this process, or were checked against the log.
+    #[default]
+    Known,
+    /// They were found, and nobody has needed them yet.
+    NotYet,
+    /// They were found, and are in order; single entries may still be wrong.
+    Checked,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Bytes of the `.log` that hold whole batches and may be read.
     written: u64,
+    look: Look,
     /// Entries in the index files.
     offsets_on_disk: u32,
     times_on_disk: u32,
@@ -92,6 +144,8 @@ struct State {
     largest: Option<Largest>,
     hints: [Hint; 4],
     next_hint: usize,
+    /// Closed, and all of it is on stable storage.
+    sealed: bool,
 }
 
 /// A reader went up to here; it will ask for this offset next.
@@ -126,12 +180,66 @@ impl Segment {
             log: Arc::default(),
             offset_index: Arc::default(),
             time_index: Arc::default(),
+            stage: AtomicU8::new(Stage::Live as u8),
             state: Mutex::default(),
+            looking: Mutex::default(),
+        }
+    }
+
+    /// A segment that compaction is about to write.
+    pub(crate) fn cleaned(dir: &Arc<PartitionDir>, base: Offset) -> Self {
+        Self { stage: AtomicU8::new(Stage::Cleaned as u8), ..Self::new(dir, base) }
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::of(self.stage.load(Ordering::Acquire))
+    }
+
+    /// Its files have other names now.
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Fails when another segment took the place of this one: looked at after a file was opened,
+    /// since its name may be the other's by then.
+    fn check_not_replaced(&self) -> Result<(), LogError> {
+        match self.stage() {
+            Stage::Replaced => Err(LogError::Replaced { path: self.path(names::LOG) }),
+            Stage::Live | Stage::Cleaned | Stage::Swap => Ok(()),
         }
     }
 
     pub(crate) fn path(&self, suffix: &str) -> PathBuf {
-        self.dir.path.join(names::file(self.base, suffix))
+        self.dir.path.join(names::file(self.base, suffix) + self.stage().ending())
+    }
+
+    /// Opens one of its files, by whichever name it has.
+    fn find<T>(
+        &self,
+        suffix: &str,
+        open: impl Fn(PathBuf) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        let stage = self.stage();
+        let path = self.dir.path.join(names::file(self.base, suffix));
+        let mut named = path.clone().into_os_string();
+        named.push(stage.ending());
+        match open(named.into()) {
+            // Renamed between the two looks; what had the name before it was out of the way first.
+            Err(e) if e.is_not_found() && stage == Stage::Swap => open(path),
+            other => other,
+        }
+    }
+
+    /// The whole of one of its files, if it is there.
+    pub(crate) fn read_if_there(&self, suffix: &str) -> Result<Option<Vec<u8>>, LogError> {
+        let content = match self.find(suffix, |path| self.dir.disk().read(&path)) {
+            Ok(content) => Some(content),
+            Err(e) if e.is_not_found() => None,
+            Err(e) => return Err(e.into()),
+        };
+        self.check_not_replaced()?;
+        self.dir.check()?;
+        Ok(content)
     }
 
     /// Creates the files, empty.
@@ -155,7 +263,10 @@ impl Segment {
     }
 
     fn open(&self, slot: &Arc<FileSlot>, suffix: &str) -> Result<Arc<dyn DiskFile>, LogError> {
-        let file = slot.get(&self.dir.log_dir.open_files, || self.path(suffix), OpenMode::Write)?;
+        let files = &self.dir.log_dir.open_files;
+        let found = self.find(suffix, |path| slot.get(files, || path, OpenMode::Write));
+        self.check_not_replaced()?;
+        let file = found?;
         // Looked at after the file was opened: the path may be that of a new partition of the same
         // name by then.
         self.dir.check()?;
@@ -173,11 +284,91 @@ impl Segment {
     pub(crate) fn set_found(&self, found: &Found) {
         let mut state = self.state.lock();
         state.written = found.written;
+        state.look = Look::Known;
         state.offsets_on_disk = found.offsets;
         state.times_on_disk = found.times;
         state.largest = found.largest;
+        state.sealed = true;
         state.offsets.clear();
         state.times.clear();
+    }
+
+    /// The segment is closed: its files are to be synced, or (`done`) they are.
+    pub(crate) fn set_sealed(&self, done: bool) {
+        self.state.lock().sealed = done;
+    }
+
+    /// Whether it was closed and synced, or found closed.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.state.lock().sealed
+    }
+
+    /// Sets what is known of a closed segment that was found at start and is not looked at: the
+    /// length of its `.log`.
+    pub(crate) fn set_unread(&self, written: u64) {
+        let mut state = self.state.lock();
+        *state = State { written, look: Look::NotYet, sealed: true, ..State::default() };
+    }
+
+    /// Looks at the indexes as they were found, when nobody has done so yet.
+    pub(crate) fn look(&self) -> Result<(), LogError> {
+        if self.state.lock().look != Look::NotYet {
+            return Ok(());
+        }
+        let looking = self.looking.lock();
+        if self.state.lock().look == Look::NotYet {
+            let found = load::look(self)?;
+            self.set_indexes(found, Look::Checked);
+        }
+        drop(looking);
+        Ok(())
+    }
+
+    /// An entry of an index that was found leads nowhere: makes the indexes anew, once. Returns
+    /// whether that was done now.
+    fn look_again(&self) -> Result<bool, LogError> {
+        let looking = self.looking.lock();
+        let old = {
+            let state = self.state.lock();
+            if state.look != Look::Checked {
+                return Ok(false);
+            }
+            Indexes {
+                offsets_on_disk: state.offsets_on_disk,
+                times_on_disk: state.times_on_disk,
+                offsets: state.offsets.clone(),
+                times: state.times.clone(),
+            }
+        };
+        let found = load::rebuild(self, Some(old))?;
+        self.set_indexes(found, Look::Known);
+        drop(looking);
+        Ok(true)
+    }
+
+    /// As [`Segment::look`], for the last segment, whose indexes are going to get more entries:
+    /// those that are there must be right and whole. From here on they are this process's.
+    pub(crate) fn look_as_last(&self) -> Result<(), LogError> {
+        self.look()?;
+        let last = self.time_floor(i64::MAX)?;
+        let whole = match last {
+            Some((largest, false)) => self.holds(largest, true)?,
+            Some((_, true)) | None => true,
+        };
+        if !whole {
+            self.look_again()?;
+        }
+        self.state.lock().look = Look::Known;
+        Ok(())
+    }
+
+    fn set_indexes(&self, found: Indexes, look: Look) {
+        let mut state = self.state.lock();
+        state.look = look;
+        state.offsets_on_disk = found.offsets_on_disk;
+        state.times_on_disk = found.times_on_disk;
+        state.offsets = found.offsets;
+        state.times = found.times;
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -229,6 +420,13 @@ impl Segment {
         state.times.shrink_to(64);
     }
 
+    /// Forgets the entries that wait to be written: the index knows less, and is not wrong.
+    pub(crate) fn forget_waiting_entries(&self) {
+        let mut state = self.state.lock();
+        state.offsets = Vec::new();
+        state.times = Vec::new();
+    }
+
     /// Entries in the files: what their lengths must be.
     pub(crate) fn entries_on_disk(&self) -> (u32, u32) {
         let state = self.state.lock();
@@ -253,6 +451,7 @@ impl Segment {
     /// A position from which walking forward finds the first batch that ends at or after `offset`.
     /// An index entry that the log does not bear out is not used: indexes carry no checksum.
     pub(crate) fn position_before(&self, offset: Offset) -> Result<u64, LogError> {
+        self.look()?;
         let target = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
         let (on_disk, written) = {
             let state = self.state.lock();
@@ -279,11 +478,11 @@ impl Segment {
             return Ok(position);
         }
         mark!("index-entry-not-borne-out");
-        Ok(0)
+        if self.look_again()? { self.position_before(offset) } else { Ok(0) }
     }
 
     /// The header at a position, when one is there.
-    fn header_at(&self, position: u64) -> Result<Option<BatchHeader>, LogError> {
+    pub(crate) fn header_at(&self, position: u64) -> Result<Option<BatchHeader>, LogError> {
         let mut bytes = [0; HEADER_LEN];
         let n = self.log_file()?.read_at(&mut bytes, position)?;
         Ok(bytes.get(..n).and_then(|b| BatchHeader::parse(b).ok()))
@@ -319,6 +518,7 @@ impl Segment {
 
     /// The last entry of the time index of at most `timestamp`, and whether it was in memory.
     fn time_floor(&self, timestamp: i64) -> Result<Option<(Largest, bool)>, LogError> {
+        self.look()?;
         let largest = |e: TimeEntry| Largest {
             timestamp: e.timestamp,
             offset: self.base.plus(i64::from(e.relative)),
@@ -338,28 +538,29 @@ impl Segment {
         Ok(found.map(|e| (largest(e), false)))
     }
 
-    /// Whether the last entry of the time index is right.
-    pub(crate) fn bears_out_last_time(&self) -> Result<bool, LogError> {
-        match self.time_floor(i64::MAX)? {
-            Some((largest, _)) => self.bears_out(largest),
-            None => Ok(true),
-        }
-    }
-
     /// Whether there is a batch that ends at this offset and has this largest timestamp.
     fn bears_out(&self, largest: Largest) -> Result<bool, LogError> {
+        self.holds(largest, false)
+    }
+
+    /// As [`Segment::bears_out`], and with `to_end` no batch behind it has a larger one.
+    fn holds(&self, largest: Largest, to_end: bool) -> Result<bool, LogError> {
         let from = self.position_before(largest.offset)?;
         let file = self.log_file()?;
         let mut scan = Scan::new(&*file, from, self.written(), SCAN);
+        let mut found = false;
         loop {
             match scan.next_header() {
                 Ok(Some((h, _))) if h.last_offset() < largest.offset => {}
-                Ok(Some((h, _))) => {
-                    return Ok(
-                        h.last_offset() == largest.offset && h.max_timestamp.0 == largest.timestamp
-                    );
+                Ok(Some((h, _))) if h.last_offset() == largest.offset => {
+                    if h.max_timestamp.0 != largest.timestamp || !to_end {
+                        return Ok(h.max_timestamp.0 == largest.timestamp);
+                    }
+                    found = true;
                 }
-                Ok(None) | Err(ScanError::Bad { .. }) => return Ok(false),
+                Ok(Some((h, _))) if found && h.max_timestamp.0 <= largest.timestamp => {}
+                Ok(None) => return Ok(found),
+                Ok(Some(_)) | Err(ScanError::Bad { .. }) => return Ok(false),
                 Err(ScanError::Disk(e)) => return Err(e.into()),
             }
         }
@@ -374,7 +575,8 @@ impl Segment {
         }
         let largest = match self.time_floor(i64::MAX)? {
             Some((largest, true)) => largest,
-            Some((largest, false)) if self.bears_out(largest)? => largest,
+            // The last entries may be lost: then what follows has a larger one.
+            Some((largest, false)) if self.holds(largest, true)? => largest,
             Some(_) | None => {
                 mark!("largest-timestamp-from-batches");
                 self.largest_of_batches()?
@@ -403,6 +605,7 @@ impl Segment {
     /// Cuts the segment to the batches below `offset`, the first of the others being at
     /// `position`: first what is known of it, then its files, which are synced.
     pub(crate) fn truncate(&self, offset: Offset, position: u64) -> Result<(), LogError> {
+        self.look()?;
         let keep = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
         let (offsets, times) = self.entries_on_disk();
         let offsets = match offsets {
@@ -423,9 +626,25 @@ impl Segment {
         state.offsets.retain(|e| e.relative < keep);
         state.times.retain(|e| e.relative < keep);
         state.largest = None;
+        state.look = Look::Known;
         state.hints = Default::default();
         drop(state);
         self.cut_files(position)
+    }
+
+    /// Takes everything out of the segment, of which nothing counts; syncs its files, those that
+    /// are there.
+    pub(crate) fn make_empty(&self) -> Result<(), LogError> {
+        *self.state.lock() = State::default();
+        for suffix in [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX, names::TXN_INDEX] {
+            let path = self.path(suffix);
+            if self.dir.disk().exists(&path)? {
+                let file = self.dir.disk().open(&path, OpenMode::Write)?;
+                file.set_len(0)?;
+                file.sync_data()?;
+            }
+        }
+        Ok(())
     }
 
     fn cut_files(&self, position: u64) -> Result<(), LogError> {

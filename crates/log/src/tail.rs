@@ -67,6 +67,14 @@ impl Tail {
         }
     }
 
+    /// Drops batches that reach `end` or beyond.
+    pub(crate) fn cut(&mut self, end: Offset) {
+        while let Some(newest) = self.batches.pop_back_if(|b| b.last >= end) {
+            self.give_back(newest.bytes.len());
+        }
+        self.start = self.start.min(end);
+    }
+
     /// Drops everything; the next batch begins at `offset`.
     pub(crate) fn restart(&mut self, offset: Offset) {
         self.give_back(self.bytes);

@@ -136,13 +136,28 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         if members.is_empty() { None } else { Some(Group { members }) }
     }
 
-    /// Second step: writes, and tells each partition.
+    /// Second step: writes, and tells each partition. Those for which there is no space leave the
+    /// group; the others go on.
     pub fn write(&self, group: &mut Group<T>) -> Stage {
-        for (_, set) in &mut group.members {
-            let done = self.log_dir.check().and_then(|()| forgive(set, WriteSet::write));
-            if let Err(error) = done {
-                return self.fail(group, &error);
+        let mut written = Vec::with_capacity(group.members.len());
+        let mut failure = None;
+        for (target, mut set) in group.members.drain(..) {
+            let done = match &failure {
+                None => self.log_dir.check().and_then(|()| forgive(&mut set, WriteSet::write)),
+                Some(_) => Ok(()),
+            };
+            match done {
+                Err(error) if error.is_no_space() => self.undo(&target, &mut set, error),
+                Err(error) => {
+                    failure = Some(error);
+                    written.push((target, set));
+                }
+                Ok(()) => written.push((target, set)),
             }
+        }
+        group.members = written;
+        if let Some(error) = failure {
+            return self.fail(group, &error);
         }
         for (target, set) in &group.members {
             target.on_commit(&CommitEvent::Written { end: set.end });
@@ -174,6 +189,16 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             target.on_commit(&CommitEvent::Durable { end: set.durable_end });
         }
         Stage::Durable
+    }
+
+    /// A write that failed for lack of space alone is undone, and not final.
+    fn undo(&self, target: &Arc<T>, set: &mut WriteSet, error: LogError) {
+        mark!("commit-without-space");
+        self.log_dir.set_full(true);
+        if let Err(error) = set.abandon() {
+            self.log_dir.fail(&error);
+        }
+        target.on_commit(&CommitEvent::NoSpace(error));
     }
 
     /// A failed write or sync is final: the directory goes out of service (L9).

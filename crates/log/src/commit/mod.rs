@@ -25,6 +25,11 @@ pub enum CommitEvent {
         /// The offset after them.
         end: Offset,
     },
+    /// There is no space for what was taken: nothing of it counts as written. The log goes back to
+    /// its written end and takes no appends until [`crate::PartitionLog::resume`]. A host that
+    /// must not block under its lock uses [`crate::PartitionLog::begin_rollback`] instead of
+    /// passing this on.
+    NoSpace(LogError),
     /// The log directory failed. What was not reported as written or durable may be lost, and
     /// nothing more is written.
     Failed(LogError),

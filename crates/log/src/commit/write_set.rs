@@ -1,16 +1,22 @@
 //! What a partition has queued: writes, new and closed segments, small files, removals; and doing
 //! it, in two steps: all writes, then all syncs. Must not know other partitions.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ottla_env::{DiskFile, OpenMode, planted};
-use ottla_protocol::Offset;
+use ottla_env::{DiskFile, OpenMode, mark, planted};
+use ottla_protocol::{Millis, Offset};
 
 use crate::error::LogError;
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::names;
 use crate::segment::{PartitionDir, Segment};
+
+/// What belongs to a segment; the `.log` first: without it the others are known to be orphans.
+const BURIED: [&str; 5] =
+    [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT];
 
 /// One thing to do, in the order queued.
 #[derive(Debug)]
@@ -31,6 +37,9 @@ pub(crate) enum Op {
     Snapshot { name: String, content: Bytes },
     /// Remove a segment's files, and the producer snapshot at its base.
     Remove { segment: Arc<Segment>, snapshot: bool },
+    /// Put a segment and the producer snapshot at its base aside, to be removed after `delay`:
+    /// the log begins after it, and that is on stable storage already.
+    Bury { segment: Arc<Segment>, delay: Millis },
 }
 
 /// What one partition has queued up to a moment.
@@ -71,10 +80,22 @@ impl WriteSet {
 
     /// Does all writes.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
+        let mut closed: Option<Arc<dyn DiskFile>> = None;
+        let mut created = false;
         for op in &self.ops {
             match op {
                 Op::Create(segment) => {
+                    // A segment is whole and safe before there is one behind it, whatever of this
+                    // set a power cut leaves: recovery counts on that.
+                    if let Some(closed) = closed.take() {
+                        closed.sync_data()?;
+                        self.touched.retain(|file| !Arc::ptr_eq(file, &closed));
+                    }
+                    if created {
+                        self.dir.disk().sync_dir(&self.dir.path)?;
+                    }
                     segment.create()?;
+                    created = true;
                     self.names_changed = true;
                 }
                 Op::Append { segment, position, len, batches } => {
@@ -99,7 +120,14 @@ impl WriteSet {
                 Op::Seal(segment) => {
                     write_index(segment)?;
                     if !planted("closed-segment-not-synced") {
+                        closed = Some(segment.log_file()?);
                         touch(&mut self.touched, segment.log_file()?);
+                    }
+                    // With `flush.mode=os` it was not synced with the batches.
+                    let aborted = segment.path(names::TXN_INDEX);
+                    if !self.sync_batches && self.dir.disk().exists(&aborted)? {
+                        let file = self.dir.disk().open(&aborted, OpenMode::Write)?;
+                        touch(&mut self.touched, file);
                     }
                     touch(&mut self.touched, segment.offset_index_file()?);
                     touch(&mut self.touched, segment.time_index_file()?);
@@ -112,7 +140,7 @@ impl WriteSet {
                     self.names_changed = true;
                 }
                 // After the syncs: nothing may go before what replaces it is safe.
-                Op::Replace { .. } | Op::Remove { .. } => {}
+                Op::Replace { .. } | Op::Remove { .. } | Op::Bury { .. } => {}
             }
         }
         Ok(())
@@ -141,18 +169,22 @@ impl WriteSet {
                 Op::Replace { name, content } => {
                     // Only the last of several versions matters.
                     if last_replace == Some((i, *name)) {
-                        disk.write_atomically(&self.dir.path.join(name), content.clone())?;
+                        replace(&self.dir, name, content)?;
                     }
                 }
                 Op::Remove { segment, snapshot } => {
                     remove(segment, *snapshot)?;
                     removed = true;
                 }
+                Op::Bury { segment, delay } => {
+                    bury(segment, *delay)?;
+                    removed = true;
+                }
+                Op::Seal(segment) => segment.set_sealed(true),
                 Op::Create(_)
                 | Op::Append { .. }
                 | Op::Index(_)
                 | Op::Aborted { .. }
-                | Op::Seal(_)
                 | Op::Snapshot { .. } => {}
             }
         }
@@ -160,6 +192,23 @@ impl WriteSet {
             disk.sync_dir(&self.dir.path)?;
         }
         Ok(())
+    }
+
+    /// There is no space for it: closes what it wrote to, and still puts aside what is not needed
+    /// any more, which makes room.
+    pub(crate) fn abandon(&mut self) -> Result<(), LogError> {
+        self.touched.clear();
+        self.ops.iter().try_for_each(|op| match op {
+            Op::Bury { segment, delay } => bury(segment, *delay),
+            Op::Create(_)
+            | Op::Append { .. }
+            | Op::Index(_)
+            | Op::Aborted { .. }
+            | Op::Seal(_)
+            | Op::Snapshot { .. }
+            | Op::Replace { .. }
+            | Op::Remove { .. } => Ok(()),
+        })
     }
 
     /// All of it, at once.
@@ -208,6 +257,45 @@ fn remove_if_there(segment: &Segment, suffix: &str) -> Result<bool, LogError> {
         Err(e) if e.is_not_found() => Ok(false),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Replaces a small file of a partition's directory. Without the space for it the old one stays,
+/// and [`crate::PartitionLog`] tries again with its next commit.
+fn replace(dir: &PartitionDir, name: &str, content: &Bytes) -> Result<(), LogError> {
+    match dir.disk().write_atomically(&dir.path.join(name), content.clone()) {
+        Err(error) if LogError::from(error.clone()).is_no_space() => {
+            mark!("small-file-without-space");
+            dir.stale.store(true, Ordering::Release);
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Gives a segment's files, and the producer snapshot at its base, the ending `.deleted`, and
+/// leaves their removal to [`crate::LogDir::remove_buried`]. Readers that have them open go on;
+/// others find that they are gone.
+pub(crate) fn bury(segment: &Segment, delay: Millis) -> Result<(), LogError> {
+    let disk = segment.dir.disk();
+    let mut buried = Vec::new();
+    for suffix in BURIED {
+        let path = segment.path(suffix);
+        let mut to = path.clone().into_os_string();
+        to.push(names::DELETED);
+        let to = PathBuf::from(to);
+        match disk.rename(&path, &to) {
+            Ok(()) => buried.push(to),
+            Err(e) if e.is_not_found() => {}
+            // A directory can need a block for a longer name.
+            Err(e) if LogError::from(e.clone()).is_no_space() => {
+                remove_if_there(segment, suffix)?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    segment.close_files();
+    segment.dir.log_dir.bury(buried, delay);
+    Ok(())
 }
 
 /// Removes a segment's files, the `.log` first: without it the others are known to be orphans.

@@ -44,7 +44,7 @@ impl PartitionLog {
     ///
     /// # Errors
     /// Refusals of the producer's sequence, epoch or transaction; batches larger than a segment;
-    /// a log directory that failed. Nothing has changed then.
+    /// a log directory that failed or has no space. Nothing has changed then.
     pub fn append(
         &mut self,
         mut batch: BytesMut,
@@ -52,7 +52,7 @@ impl PartitionLog {
         now: Millis,
         context: &AppendContext,
     ) -> Result<Appended, AppendError> {
-        self.check()?;
+        self.check_append()?;
         let mut header = BatchHeader::parse(&batch)?;
         if header.size() != batch.len() {
             return Err(BatchError::Torn { needed: header.size(), available: batch.len() }.into());
@@ -97,7 +97,7 @@ impl PartitionLog {
         batches: &Bytes,
         now: Millis,
     ) -> Result<Appended, AppendError> {
-        self.check()?;
+        self.check_append()?;
         let mut done = Appended {
             base_offset: self.log_end,
             last_offset: Offset(self.log_end.0 - 1),
@@ -124,6 +124,14 @@ impl PartitionLog {
             done.needs_commit |= self.queue();
         }
         Ok(done)
+    }
+
+    fn check_append(&self) -> Result<(), AppendError> {
+        self.check()?;
+        if self.halted {
+            return Err(AppendError::NoSpace { path: self.dir.path.clone() });
+        }
+        Ok(())
     }
 
     fn check_size(&self, size: usize) -> Result<(), AppendError> {
@@ -272,5 +280,6 @@ pub(super) fn seal(active: &mut Active, segment: &Arc<Segment>, pending: &mut Ve
     let last = time_entry(segment, active);
     segment.push_entries(None, last);
     segment.set_largest(active.largest);
+    segment.set_sealed(false);
     pending.push(Op::Seal(Arc::clone(segment)));
 }

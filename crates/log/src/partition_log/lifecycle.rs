@@ -177,6 +177,7 @@ impl PartitionLog {
             in_flight: false,
             pending: Vec::new(),
             queued: false,
+            halted: false,
             at_rest: None,
             failure: None,
             maintenance: Arc::default(),
@@ -202,6 +203,8 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails, or has failed before.
     pub fn shut(&mut self, sync: SyncOn) -> Result<bool, LogError> {
+        // Its producers are not known before.
+        self.resume(Millis(0))?;
         if self.is_at_rest() {
             self.check()?;
             self.end("it was closed");
@@ -213,7 +216,8 @@ impl PartitionLog {
         self.pending
             .push(Op::Snapshot { name: names::file(self.log_end, names::SNAPSHOT), content });
         // What replaces or removes something must not come before a sync.
-        let in_order = |op: &Op| matches!(op, Op::Replace { .. } | Op::Remove { .. });
+        let in_order =
+            |op: &Op| matches!(op, Op::Replace { .. } | Op::Remove { .. } | Op::Bury { .. });
         if sync == SyncOn::Open || self.pending.iter().any(in_order) {
             self.flush_now()?;
         } else {
@@ -242,11 +246,11 @@ impl PartitionLog {
         assert!(!self.in_flight, "one commit of a log at a time");
         let ops = std::mem::take(&mut self.pending);
         let done = WriteSet::new(&self.dir, ops, self.log_end).write();
-        if let Err(error) = &done {
-            self.dir.log_dir.fail(error);
-            self.failure.get_or_insert_with(|| error.clone());
+        match done {
+            // The next start finds the log as after a kill.
+            Err(error) if error.is_no_space() => Err(error),
+            other => self.fail_on(other),
         }
-        done
     }
 
     /// Gives the log up, before its directory is moved aside: from here on its files may vanish,

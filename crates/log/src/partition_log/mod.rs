@@ -6,6 +6,9 @@ mod append;
 mod lifecycle;
 mod on_commit;
 mod reading;
+mod retention;
+mod rollback;
+mod swap;
 mod truncate;
 
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
 
 pub use append::Appended;
 pub use lifecycle::{OpenOptions, SyncOn};
+pub use retention::{Retention, RetentionPlan, RetentionRules};
+pub use rollback::{Reload, Reloaded, Rollback, RolledBack};
 
 use crate::commit::Op;
 use crate::config::LogConfig;
@@ -54,6 +59,8 @@ pub struct PartitionLog {
     pending: Vec<Op>,
     /// The committer was told, and has not taken yet.
     queued: bool,
+    /// There was no space; nothing is appended until [`PartitionLog::resume`].
+    halted: bool,
     /// Where the log ended when its files were as a clean stop leaves them, if nothing was appended
     /// since.
     at_rest: Option<Offset>,

@@ -2,6 +2,8 @@
 //! in a group.
 
 use ottla_env::planted;
+use std::sync::atomic::Ordering;
+
 use ottla_protocol::Offset;
 
 use super::PartitionLog;
@@ -15,6 +17,9 @@ impl PartitionLog {
         self.queued = false;
         if self.pending.is_empty() {
             return None;
+        }
+        if self.dir.stale.swap(false, Ordering::AcqRel) {
+            self.queue_epochs();
         }
         let ops = std::mem::take(&mut self.pending);
         self.active.index_queued = false;
@@ -49,6 +54,10 @@ impl PartitionLog {
                 self.in_flight = false;
                 self.evict(self.written_end);
             }
+            CommitEvent::NoSpace(_) => {
+                // It tells of its failure by itself.
+                let _failed = self.roll_back();
+            }
             CommitEvent::Failed(error) => {
                 self.failure.get_or_insert_with(|| error.clone());
                 self.in_flight = false;
@@ -72,7 +81,8 @@ impl PartitionLog {
     /// (the metadata log) and for stopping. No other commit may be in flight.
     ///
     /// # Errors
-    /// When the disk fails; then the log directory is out of service.
+    /// [`LogError::is_no_space`]: the log goes back to its written end, as after
+    /// [`CommitEvent::NoSpace`]. When the disk fails the log directory is out of service.
     pub fn flush_now(&mut self) -> Result<(), LogError> {
         self.check()?;
         assert!(!self.in_flight, "one commit of a log at a time");
@@ -95,11 +105,13 @@ impl PartitionLog {
                 self.evict(self.written_end);
                 Ok(())
             }
-            Err(error) => {
-                self.dir.log_dir.fail(&error);
-                self.failure.get_or_insert_with(|| error.clone());
+            Err(error) if error.is_no_space() => {
+                self.dir.log_dir.set_full(true);
+                self.fail_on(set.abandon())?;
+                self.roll_back()?;
                 Err(error)
             }
+            Err(error) => self.fail_on(Err(error)),
         }
     }
 }

@@ -34,16 +34,30 @@ impl PartitionLog {
         true
     }
 
-    /// Queues the removal of segments wholly below the log's start; readers that have them open
-    /// may go on. Returns whether a commit is needed, also for what
-    /// [`PartitionLog::advance_log_start`] queued.
-    pub fn delete_old_segments(&mut self) -> bool {
+    /// How many segments lie wholly below the log's start.
+    #[must_use]
+    pub fn old_segments(&self) -> usize {
+        self.segments_below(self.log_start)
+    }
+
+    fn segments_below(&self, offset: Offset) -> usize {
         let ends = self.segments.iter().skip(1).map(|s| s.base);
-        let old = ends.take_while(|next| *next <= self.log_start).count();
+        ends.take_while(|end| *end <= offset).count()
+    }
+
+    /// Lets go of segments wholly below `start`, and queues that they are put aside; their files
+    /// are removed after `file.delete.delay.ms` ([`crate::LogDir::remove_buried`]). Readers that
+    /// have them open may go on. `start` is what the checkpoint on stable storage says, or less:
+    /// directory entries reach the disk in any order, and what is not below that must not have a
+    /// hole. Returns whether a commit is needed, also for what
+    /// [`PartitionLog::advance_log_start`] queued.
+    pub fn delete_old_segments(&mut self, start: Offset) -> bool {
+        let old = self.segments_below(start.min(self.log_start));
         if old > 0 {
             let mut segments: Vec<_> = self.segments.iter().cloned().collect();
             for segment in segments.drain(..old) {
-                self.pending.push(Op::Remove { segment, snapshot: true });
+                let delay = self.config.file_delete_delay;
+                self.pending.push(Op::Bury { segment, delay });
             }
             self.segments = Arc::new(segments);
         }
@@ -72,6 +86,8 @@ impl PartitionLog {
         while let Some(segment) = segments.pop_if(|s| s.base >= offset) {
             mark!("truncate-drops-segment");
             remove(&segment, true)?;
+            // One by one: names reach the disk in any order, and there may be no hole.
+            self.dir.disk().sync_dir(&self.dir.path)?;
         }
         if let Some(last) = segments.last() {
             if let Some(position) = self.view().locate(last, offset)? {
@@ -88,7 +104,10 @@ impl PartitionLog {
         self.segments = Arc::new(segments);
         let (active, end) = load::resume(self.active_segment(), now)?;
         self.active = active;
-        let end = end.max(self.log_start);
+        if end < self.log_start {
+            // The batch that the log begins in went, and all that is left was deleted.
+            return self.start_anew(self.log_start, now);
+        }
         self.tail.restart(end);
         self.epochs.truncate_from_end(end);
         self.write_epochs()?;
@@ -148,7 +167,7 @@ impl PartitionLog {
         Ok(self.dir.disk().write_atomically(&self.dir.path.join(names::LEADER_EPOCHS), content)?)
     }
 
-    fn fail_on(&mut self, done: Result<(), LogError>) -> Result<(), LogError> {
+    pub(super) fn fail_on(&mut self, done: Result<(), LogError>) -> Result<(), LogError> {
         if let Err(error) = &done {
             self.dir.log_dir.fail(error);
             self.failure.get_or_insert_with(|| error.clone());

@@ -356,7 +356,7 @@ fn the_start_moves_and_old_segments_go() {
     let view = log.view();
     assert!(log.advance_log_start(Offset(30)));
     assert!(!log.advance_log_start(Offset(29)), "never back");
-    assert!(log.delete_old_segments());
+    assert!(log.delete_old_segments(Offset(30)));
     log.flush_now().unwrap();
     assert!(log.segment_count() < segments);
     assert_eq!(offsets(&read_all(&log, Offset(30), 500))[0], (30, 30));
@@ -380,7 +380,17 @@ fn a_log_that_ends_below_its_start_begins_anew() {
     let (mut log, _) = open(&dir, small());
     append(&mut log, batch(&[NOW.0], 10));
     log.close().unwrap();
-    let (mut log, report) = open_clean(&dir, small(), Offset(1), Offset(100));
+    // The start is written down after what it lies behind is durable: one of the two is damaged.
+    let options = OpenOptions {
+        clean: true,
+        recovery_point: Offset(1),
+        log_start: Offset(100),
+        ..OpenOptions::new(Some(TOPIC_ID), small(), NOW)
+    };
+    let refused = PartitionLog::open(&dir, &tp(), options).unwrap_err();
+    assert!(matches!(refused, LogError::Damaged { .. }), "{refused}");
+    // Not so with `flush.mode=os`.
+    let (mut log, report) = open_clean(&dir, os(small()), Offset(1), Offset(100));
     assert_eq!((log.log_start(), log.log_end()), (Offset(100), Offset(100)));
     assert_eq!(
         report.warnings,

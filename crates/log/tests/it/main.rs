@@ -8,8 +8,14 @@ mod commit;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod no_space;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod support;

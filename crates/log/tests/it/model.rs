@@ -173,7 +173,7 @@ fn run(steps: Vec<Step>, config: &LogConfig, disk: &(impl Disk + Clone + 'static
             Step::AdvanceStart(n) => {
                 model.log_start = model.pick(n);
                 log.advance_log_start(Offset(model.log_start));
-                log.delete_old_segments();
+                log.delete_old_segments(Offset(model.log_start));
                 let start = model.log_start;
                 model.batches.retain(|b| last(b) >= start);
             }

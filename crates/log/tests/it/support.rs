@@ -159,6 +159,7 @@ impl CommitTarget for Host {
         let text = match event {
             CommitEvent::Written { end } => format!("written {end}"),
             CommitEvent::Durable { end } => format!("durable {end}"),
+            CommitEvent::NoSpace(error) => format!("no space: {error}"),
             CommitEvent::Failed(error) => format!("failed: {error}"),
         };
         self.events.lock().unwrap().push(text);
