@@ -1,9 +1,10 @@
 //! A broker for one test: the ottla binary in a temporary folder, Apache Kafka 4.4.0 in its place,
-//! or one that is running already. Knows the command lines; must not know what clients do.
+//! one that is running already, or first the one and then the other on the same directories. Knows
+//! the command lines; must not know what clients do.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,10 @@ pub struct Broker {
     address: String,
     process: Option<Child>,
     folder: TempDir,
+    /// With one properties file for both kinds: the log directories, by name.
+    shared: Option<Vec<String>>,
+    /// Where in its log the last start begins.
+    log_start: u64,
 }
 
 impl Broker {
@@ -66,9 +71,52 @@ impl Broker {
             address: String::new(),
             process: None,
             folder,
+            shared: None,
+            log_start: 0,
         };
         broker.spawn("127.0.0.1:0")?;
         Ok(broker)
+    }
+
+    /// Starts a broker of this kind whose directories the other kind can take over: both read the
+    /// same properties file. Kafka logs what it recovers.
+    pub fn movable(kind: Kind, settings: &[&str], log_dirs: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ottla-interop-").tempdir()?;
+        let mut broker = Self {
+            kind,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            address: String::new(),
+            process: None,
+            folder,
+            shared: Some((0..log_dirs).map(|number| format!("data{number}")).collect()),
+            log_start: 0,
+        };
+        let (listen, controller) = (free_address()?, free_address()?);
+        broker.write_properties(&listen, &controller)?;
+        broker.spawn(&listen)?;
+        Ok(broker)
+    }
+
+    /// Starts the other kind, or the same, on the directories of a stopped movable broker.
+    pub fn start_again_as(&mut self, kind: Kind) -> anyhow::Result<()> {
+        ensure!(self.shared.is_some(), "the broker is not movable");
+        self.kind = kind;
+        self.start_again()
+    }
+
+    /// The log directories; an error when the broker is somebody else's.
+    pub fn log_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        match &self.shared {
+            Some(names) => Ok(names.iter().map(|name| self.folder.path().join(name)).collect()),
+            None => Ok(vec![self.data()?]),
+        }
+    }
+
+    /// Everything it logged since it was last started.
+    pub fn said(&self) -> anyhow::Result<String> {
+        let text = fs::read(self.folder.path().join("broker.log"))?;
+        let from = usize::try_from(self.log_start)?.min(text.len());
+        Ok(String::from_utf8_lossy(text.get(from..).unwrap_or_default()).into_owned())
     }
 
     /// Where clients start: `HOST:PORT`.
@@ -84,7 +132,8 @@ impl Broker {
     /// The log directory; an error when the broker is somebody else's.
     pub fn data(&self) -> anyhow::Result<PathBuf> {
         ensure!(!matches!(self.kind, Kind::Outside(_)), "the broker is somebody else's");
-        Ok(self.folder.path().join("data"))
+        let name = self.shared.as_ref().and_then(|names| names.first());
+        Ok(self.folder.path().join(name.map_or("data", String::as_str)))
     }
 
     /// The process id.
@@ -136,6 +185,8 @@ impl Broker {
     }
 
     fn spawn(&mut self, listen: &str) -> anyhow::Result<()> {
+        let log = fs::metadata(self.folder.path().join("broker.log"));
+        self.log_start = log.map_or(0, |log| log.len());
         match self.kind.clone() {
             Kind::Ottla => self.spawn_ottla(listen),
             Kind::Kafka => self.spawn_kafka(listen),
@@ -154,12 +205,21 @@ impl Broker {
 
     fn spawn_ottla(&mut self, listen: &str) -> anyhow::Result<()> {
         let mut command = Command::new(repository::binary()?);
+        if self.shared.is_some() {
+            command.arg("start").arg("--config").arg(self.properties());
+            return self.await_ottla(command);
+        }
         let named = self.settings.iter().any(|setting| setting.contains("{address}"));
         let listen = if named { fixed(listen)? } else { listen.to_owned() };
         command.arg("start").arg("--data-dir").arg(self.data()?).args(["--listen", &listen]);
         for setting in &self.settings {
             command.args(["-o", &setting.replace("{address}", &listen)]);
         }
+        self.await_ottla(command)
+    }
+
+    /// Starts ottla and waits for its ready line.
+    fn await_ottla(&mut self, mut command: Command) -> anyhow::Result<()> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(self.log_file()?);
         let mut child = command.spawn().context("cannot start ottla")?;
         let stdout = child.stdout.take().context("ottla has no output")?;
@@ -178,15 +238,13 @@ impl Broker {
     }
 
     fn spawn_kafka(&mut self, listen: &str) -> anyhow::Result<()> {
-        let properties = self.folder.path().join("server.properties");
-        let (broker, controller) = (fixed(listen)?, free_address()?);
-        let mut text = kafka_properties(&broker, &controller, &self.data()?);
-        for setting in &self.settings {
-            text.push_str(&setting.replace("{address}", &broker));
-            text.push('\n');
+        let broker = fixed(listen)?;
+        if self.shared.is_none() {
+            self.write_properties(&broker, &free_address()?)?;
         }
-        fs::write(&properties, text).context("cannot write Kafka's properties")?;
-        if !self.data()?.join("meta.properties").exists() {
+        let properties = self.properties();
+        let first = self.log_dirs()?.into_iter().next().context("no log directory")?;
+        if !first.join("meta.properties").exists() {
             let mut format = program::java(&repository::client_classes()?, "error")?;
             format.args([
                 "kafka.tools.StorageTool",
@@ -198,12 +256,26 @@ impl Broker {
             ]);
             program::run(format.arg(&properties), READY)?;
         }
-        let mut kafka = program::java(&repository::client_classes()?, "warn")?;
+        let level = if self.shared.is_some() { "info" } else { "warn" };
+        let mut kafka = program::java(&repository::client_classes()?, level)?;
         kafka.arg("kafka.Kafka").arg(&properties).stdin(Stdio::null());
         kafka.stdout(self.log_file()?).stderr(self.log_file()?);
         self.process = Some(kafka.spawn().context("cannot start Kafka")?);
         self.address = broker;
         self.wait_for_port()
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.folder.path().join("server.properties")
+    }
+
+    fn write_properties(&self, broker: &str, controller: &str) -> anyhow::Result<()> {
+        let mut text = kafka_properties(broker, controller, &self.log_dirs()?);
+        for setting in &self.settings {
+            text.push_str(&setting.replace("{address}", broker));
+            text.push('\n');
+        }
+        fs::write(self.properties(), text).context("cannot write the properties")
     }
 
     fn wait_for_port(&mut self) -> anyhow::Result<()> {
@@ -250,7 +322,8 @@ fn free_address() -> anyhow::Result<String> {
     Ok(listener.local_addr().context("no free port")?.to_string())
 }
 
-fn kafka_properties(broker: &str, controller: &str, data: &Path) -> String {
+fn kafka_properties(broker: &str, controller: &str, log_dirs: &[PathBuf]) -> String {
+    let log_dirs: Vec<String> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
@@ -266,7 +339,7 @@ fn kafka_properties(broker: &str, controller: &str, data: &Path) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n",
-        data.display()
+        log_dirs.join(",")
     )
 }
 

@@ -99,12 +99,14 @@ impl Drop for Running {
     }
 }
 
-/// Kills the broker each time another fifth of the records is acknowledged, and starts it again.
-fn outlive(mode: &str) -> anyhow::Result<()> {
-    let mut broker = Broker::start(&[])?;
-    if matches!(broker.kind(), Kind::Outside(_)) {
-        anyhow::bail!("this test kills its broker: it needs one of its own");
-    }
+/// Runs a producer that does not give up; each time another fifth of its records is acknowledged,
+/// `interrupt` does something to the broker (told for which time, from 0). The producer reads
+/// everything afterwards.
+pub(crate) fn outlive_each(
+    broker: &mut Broker,
+    mode: &str,
+    mut interrupt: impl FnMut(&mut Broker, usize) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let count = 30_000_u64;
     let topic = format!("it-steady-{mode}");
     let mut steady = Command::new(repository::fetched("rust/debug/steady")?);
@@ -112,24 +114,35 @@ fn outlive(mode: &str) -> anyhow::Result<()> {
     steady.stdout(Stdio::piped()).stderr(Stdio::inherit()).stdin(Stdio::null());
     let mut steady = Running(steady.spawn().context("cannot start the producer")?);
     let lines = program::lines(steady.0.stdout.take().context("no output")?);
-    let mut next_kill = count / 5;
-    let mut kills = 0;
+    let mut next = count / 5;
+    let mut interrupted = 0;
     let mut verified = None;
     while let Ok(line) = lines.recv_timeout(Duration::from_secs(200)) {
         let acked = line.strip_prefix("acked ").and_then(|count| count.parse().ok());
-        if acked.is_some_and(|acked: u64| acked >= next_kill) && next_kill < count {
-            broker.kill()?;
-            broker.start_again()?;
-            kills += 1;
-            next_kill += count / 5;
+        if acked.is_some_and(|acked: u64| acked >= next) && next < count {
+            interrupt(broker, interrupted)?;
+            interrupted += 1;
+            next += count / 5;
         }
         verified = line.starts_with("verified ").then_some(line);
     }
     let status = steady.0.wait()?;
-    ensure!(status.success(), "{status}, after {kills} kills\n{}", broker.log());
-    ensure!(kills == 4, "the broker was killed {kills} times, not 4");
+    ensure!(status.success(), "{status}, after {interrupted} interruptions\n{}", broker.log());
+    ensure!(interrupted == 4, "the broker was interrupted {interrupted} times, not 4");
     println!("{mode}: {}", verified.context("the producer verified nothing")?);
     Ok(())
+}
+
+/// Kills the broker each time another fifth of the records is acknowledged, and starts it again.
+fn outlive(mode: &str) -> anyhow::Result<()> {
+    let mut broker = Broker::start(&[])?;
+    if matches!(broker.kind(), Kind::Outside(_)) {
+        anyhow::bail!("this test kills its broker: it needs one of its own");
+    }
+    outlive_each(&mut broker, mode, |broker, _| {
+        broker.kill()?;
+        broker.start_again()
+    })
 }
 
 #[test]

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod both_ways;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod differential;

@@ -72,7 +72,7 @@ pub(crate) fn create(
 }
 
 /// Produces to one partition; what the answer says of it.
-fn produced(
+pub(crate) fn produced(
     client: &mut Connection,
     version: i16,
     request: &ProduceRequest,

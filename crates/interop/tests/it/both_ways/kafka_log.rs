@@ -1,0 +1,39 @@
+//! What Kafka says while it starts on directories that Ottla served: no recovery after a clean
+//! stop, and nothing that it warns of. Must not know what was written.
+
+use anyhow::ensure;
+
+/// What Kafka warns of whoever served the directories before, and why.
+const ALLOWED: [(&str, &str); 1] =
+    [("Performing controller activation.", "said at each start, of any directory")];
+
+/// Log lines are `[thread] LEVEL class - text`; what follows without a thread belongs to the one
+/// before.
+fn level(line: &str) -> Option<&str> {
+    let (_, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    rest.split(' ').next()
+}
+
+/// Fails with the lines that should not be there. `clean`: the last stop was a clean one.
+pub(super) fn check(said: &str, clean: bool) -> anyhow::Result<()> {
+    let allowed = |line: &&str| ALLOWED.iter().any(|(part, _)| line.contains(part));
+    let bad: Vec<&str> = said
+        .lines()
+        .filter(|line| matches!(level(line), Some("WARN" | "ERROR" | "FATAL")))
+        .filter(|line| !allowed(line))
+        .collect();
+    ensure!(bad.is_empty(), "Kafka warns:\n{}", bad.join("\n"));
+    // The metadata log is read again at each start, whoever wrote it.
+    let recovers = |line: &&str| {
+        (line.contains("Recovering unflushed segment") || line.contains("Attempting recovery"))
+            && !line.contains("__cluster_metadata-0")
+    };
+    let recovered: Vec<&str> = said.lines().filter(recovers).collect();
+    if clean {
+        ensure!(recovered.is_empty(), "Kafka recovers:\n{}", recovered.join("\n"));
+        ensure!(said.contains("Skipping recovery of"), "Kafka does not see a clean stop");
+    } else {
+        ensure!(!recovered.is_empty(), "Kafka does not see that it was killed");
+    }
+    Ok(())
+}
