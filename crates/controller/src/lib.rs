@@ -26,7 +26,7 @@ mod voters;
 pub use error::{ControllerError, FormatError};
 pub use format::{FeatureChoice, FormatOptions, Voters, format};
 pub use handle::{ControllerHandle, Published};
-pub use host::start;
+pub use host::{ByHand, start};
 pub use meta::{Contents, MetaProperties, inspect};
 pub use options::{ControllerOptions, MetadataLogSettings};
 pub use quorum::{QuorumInfo, QuorumReplica};

@@ -4,6 +4,7 @@
 //! nothing is decided on what may not be there. Must not know what the decisions are.
 
 mod append;
+mod by_hand;
 mod open;
 mod quorum;
 mod snapshots;
@@ -63,10 +64,14 @@ struct Host {
     /// Bytes appended since the last snapshot was begun, and when that was.
     bytes_after_snapshot: u64,
     snapshot_at: Millis,
+    /// Snapshots that are to be written, for an owner who does that; `None`: a thread does.
+    snapshots_by_hand: Option<Vec<by_hand::Write>>,
     /// The thread that writes a snapshot.
     snapshot_thread: Option<JoinHandle<()>>,
     snapshots: Vec<LogEnd>,
 }
+
+pub use by_hand::ByHand;
 
 /// Loads snapshot and log, elects, brings the log up to date, and runs the controller on a thread
 /// of its own. When it returns the image is readable.

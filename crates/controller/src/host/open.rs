@@ -90,6 +90,7 @@ impl Host {
             committed,
             bytes_after_snapshot: loaded.bytes_after_snapshot,
             snapshot_at: now,
+            snapshots_by_hand: None,
             snapshot_thread: None,
             snapshots: loaded.snapshots,
         };

@@ -26,6 +26,7 @@ impl Host {
         if !due
             || self.bytes_after_snapshot == 0
             || self.snapshot_thread.is_some()
+            || self.snapshots_by_hand.as_ref().is_some_and(|waiting| !waiting.is_empty())
             || self.machine.in_transaction()
         {
             return Ok(());
@@ -51,6 +52,10 @@ impl Host {
             // A controller that has stopped has no use for it before the next start.
             let _ = sender.send(Message::SnapshotDone(outcome));
         };
+        if let Some(waiting) = &mut self.snapshots_by_hand {
+            waiting.push(Box::new(write));
+            return Ok(());
+        }
         match thread::Builder::new().name("metadata-snapshot".to_owned()).spawn(write) {
             Ok(thread) => self.snapshot_thread = Some(thread),
             Err(error) => warn!("no snapshot of the metadata is taken now: {error}"),
