@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ottla_env::{Disk, OpenMode};
 use ottla_log::{
     Committer, LoadPoints, LogDir, LogError, OffsetCheckpoint, Offsets, OpenOptions, PartitionLog,
+    SyncOn,
 };
 use ottla_partition::ProducerRules;
 use ottla_protocol::{Offset, Uuid};
@@ -158,7 +159,10 @@ impl World {
         let mut failure: Option<LogError> = None;
         for slot in &mut known.slots {
             let Some(host) = slot.host.take() else { continue };
-            let shut = host.log().shut();
+            let shut = {
+                let mut log = host.log();
+                log.shut(SyncOn::Open).map(|_wrote| log.log_end())
+            };
             match shut {
                 Ok(end) => {
                     slot.model.written = slot.model.end();

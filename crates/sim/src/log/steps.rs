@@ -259,9 +259,7 @@ impl World {
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
         model.epoch += 1;
         let epoch = LeaderEpoch(model.epoch);
-        if host.log().assign_epoch(epoch) {
-            self.enqueue(dir, slot);
-        }
+        host.log().assign_epoch(epoch);
         Ok(())
     }
 
