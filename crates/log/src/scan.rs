@@ -57,15 +57,28 @@ impl<'a> Scan<'a> {
 
     /// The next batch with its bytes, its CRC checked, and its position; `None` at the end.
     pub(crate) fn next_batch(&mut self) -> Result<Option<(Batch<'_>, u64)>, ScanError> {
-        let position = self.position;
-        let Some((header, _)) = self.next_header()? else { return Ok(None) };
+        let Some((header, position)) = self.next_header()? else { return Ok(None) };
+        Ok(Some((self.batch(&header, position)?, position)))
+    }
+
+    /// The batch of which [`Scan::next_header`] gave the header, its CRC checked.
+    pub(crate) fn batch(
+        &mut self,
+        header: &BatchHeader,
+        position: u64,
+    ) -> Result<Batch<'_>, ScanError> {
         self.fill(position, header.size())?;
         let bad = |error| ScanError::Bad { position, error };
         let batch = Batch::parse(self.from(position)).map_err(bad)?;
         if !planted("no-crc-in-recovery") {
             batch.verify_crc().map_err(bad)?;
         }
-        Ok(Some((batch, position)))
+        Ok(batch)
+    }
+
+    /// From here on reads so many bytes at a time.
+    pub(crate) fn set_chunk(&mut self, chunk: usize) {
+        self.chunk = chunk;
     }
 
     /// Has at least `wanted` bytes from `position` on in the buffer, fewer at the end.

@@ -10,6 +10,7 @@ use ottla_protocol::{LeaderEpoch, Offset};
 use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
 
 use crate::error::{LogError, ReadError};
+use crate::load;
 use crate::names;
 use crate::read::{Fetched, ReadRequest, TimestampOffset, timestamps};
 use crate::scan::{Scan, ScanError};
@@ -32,6 +33,7 @@ pub struct LogView {
     /// Of the last segment, with what is not written yet.
     pub(crate) active_largest: Largest,
     pub(crate) max_decompressed_bytes: usize,
+    pub(crate) compact: bool,
 }
 
 /// Where a walk found the wanted batch.
@@ -59,19 +61,49 @@ impl LogView {
             return Err(out_of_range());
         }
         let first = self.segments.partition_point(|s| s.base <= request.from).saturating_sub(1);
-        for segment in self.segments.iter().skip(first) {
+        let next = self.segments.iter().skip(first + 1).map(|s| Some(s.base)).chain([None]);
+        for (segment, next) in self.segments.iter().skip(first).zip(next) {
             if segment.base >= request.up_to {
                 break;
             }
             match self.read_segment(segment, request) {
                 Ok(Some(fetched)) => return Ok(fetched),
                 // Compaction can leave a segment without batches behind an offset.
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(next) = next.filter(|next| request.from < *next) {
+                        self.check_gap(segment, next)?;
+                    }
+                }
                 Err(e) if e.is_not_found() => return Err(out_of_range()),
                 Err(e) => return Err(e.into()),
             }
         }
         Ok(Fetched::empty(request.from))
+    }
+
+    /// A closed segment ends before `next`, where the one behind it begins. In a log that was never
+    /// compacted its end is lost, and that is told instead of left out.
+    fn check_gap(&self, segment: &Segment, next: Offset) -> Result<(), LogError> {
+        if self.compact || !segment.is_sealed() {
+            return Ok(());
+        }
+        let file = segment.log_file()?;
+        let mut scan = Scan::new(&*file, 0, segment.written(), WALK);
+        let mut end = segment.base;
+        while let Some((batch, _)) = scan.next_batch().map_err(|e| failed(&*file, e))? {
+            let header = batch.header();
+            let records = i64::from(header.last_offset_delta) + 1;
+            // It was compacted when that was the topic's policy.
+            if header.base_offset != end || i64::from(header.record_count) != records {
+                return Ok(());
+            }
+            end = header.next_offset();
+        }
+        if end >= next {
+            return Ok(());
+        }
+        let what = format!("it ends at offset {end}, and the next segment begins at offset {next}");
+        Err(LogError::corrupt(file.path(), what))
     }
 
     /// `None`: the segment has no batch that ends at or after the wanted offset.
@@ -84,9 +116,15 @@ impl LogView {
         let file = segment.log_file()?;
         let from = segment.position_before(request.from)?;
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
-        let Some(mut start) = find(&*file, from, written, request.from, want)? else {
-            return Ok(None);
+        let (mut start, before) = match find(&*file, from, written, request.from, want)? {
+            Walked::At { start, before } => (start, before),
+            Walked::End { last } => {
+                last.map_or(Ok(()), |last| check_batch(&*file, last, written))?;
+                return Ok(None);
+            }
         };
+        // The wanted offset is in no batch, if the one before ends where it says.
+        before.map_or(Ok(()), |before| check_batch(&*file, before, written))?;
         let rest = start.buffer.get(start.at..).unwrap_or_default();
         let first = BatchHeader::parse(rest).map_err(|e| damaged(&*file, start.position, &e))?;
         let size = first.size();
@@ -103,6 +141,12 @@ impl LogView {
                 position: start.position,
             };
         }
+        let available = start.buffer.len().saturating_sub(start.at);
+        if available < size {
+            // Its length leads beyond what is written.
+            let error = BatchError::Torn { needed: size, available };
+            return Err(damaged(&*file, start.position, &error));
+        }
         let whole = |at: usize| start.buffer.get(at..).unwrap_or_default();
         let mut end = start.at;
         let mut next_offset = request.from;
@@ -111,10 +155,14 @@ impl LogView {
             let taken = end - start.at;
             let fits =
                 taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
+            let position = start.position + taken as u64;
             if !fits || header.last_offset() >= request.up_to {
+                if taken == 0 && fits {
+                    // It reaches too far, if it is sound.
+                    batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
+                }
                 break;
             }
-            let position = start.position + taken as u64;
             batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
             next_offset = header.next_offset();
             end += batch.size();
@@ -232,18 +280,17 @@ impl LogView {
     ) -> Result<Vec<AbortedTransaction>, LogError> {
         let mut found = Vec::new();
         let first = self.segments.partition_point(|s| s.base <= from).saturating_sub(1);
-        for segment in self.segments.iter().skip(first) {
-            let path = segment.path(names::TXN_INDEX);
-            let bytes = match self.dir.disk().read(&path) {
-                Ok(bytes) => bytes,
-                Err(e) if e.is_not_found() => continue,
-                Err(e) => return Err(e.into()),
-            };
-            self.dir.check()?;
+        for (at, segment) in self.segments.iter().enumerate().skip(first) {
+            let Some(bytes) = segment.read_if_there(names::TXN_INDEX)? else { continue };
             // The last entry may be in the middle of being written.
             let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
-            let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default())
-                .ok_or_else(|| LogError::corrupt(&path, "its entries are out of order"))?;
+            let entries = match txn_index::decode(bytes.get(..whole).unwrap_or_default()) {
+                Some(entries) => entries,
+                None => {
+                    let before = self.segments.get(..at).unwrap_or_default();
+                    load::aborted(&self.dir, before, segment)?
+                }
+            };
             for entry in entries {
                 if entry.last_offset >= from && entry.first_offset < up_to {
                     found.push(entry);
@@ -271,8 +318,20 @@ impl LogView {
         let written = segment.written();
         let file = segment.log_file()?;
         let from = segment.position_before(offset)?;
-        Ok(find(&*file, from, written, offset, WALK)?.map(|start| start.position))
+        match find(&*file, from, written, offset, WALK)? {
+            Walked::At { start, .. } => Ok(Some(start.position)),
+            Walked::End { .. } => Ok(None),
+        }
     }
+}
+
+/// What a walk came to.
+enum Walked {
+    /// The first batch that ends at or after the wanted offset. `before` is the position of the
+    /// batch before it, when this one begins behind the wanted offset.
+    At { start: Start, before: Option<u64> },
+    /// No such batch; `last` is the position of the last.
+    End { last: Option<u64> },
 }
 
 /// Walks from `position` to the first batch that ends at or after `offset`.
@@ -282,16 +341,20 @@ fn find(
     end: u64,
     offset: Offset,
     want: usize,
-) -> Result<Option<Start>, LogError> {
+) -> Result<Walked, LogError> {
+    let mut before = None;
     while position < end {
         let buffer = read(file, position, end, want)?;
         let mut at = 0;
         while let Some(rest) = buffer.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
-            let header =
-                BatchHeader::parse(rest).map_err(|e| damaged(file, position + at as u64, &e))?;
+            let here = position + at as u64;
+            let header = BatchHeader::parse(rest).map_err(|e| damaged(file, here, &e))?;
             if header.last_offset() >= offset {
-                return Ok(Some(Start { at, position: position + at as u64, buffer }));
+                let before = before.filter(|_| header.base_offset > offset);
+                let start = Start { at, position: here, buffer };
+                return Ok(Walked::At { start, before });
             }
+            before = Some(here);
             at = at.saturating_add(header.size());
         }
         if at == 0 {
@@ -300,7 +363,16 @@ fn find(
         }
         position += at as u64;
     }
-    Ok(None)
+    Ok(Walked::End { last: before })
+}
+
+/// Checks the batch at `position`: where it ends is only known when it is sound.
+fn check_batch(file: &dyn DiskFile, position: u64, end: u64) -> Result<(), LogError> {
+    let bad = |error| damaged(file, position, &error);
+    let header = read(file, position, end, HEADER_LEN)?;
+    let size = BatchHeader::parse(&header).map_err(bad)?.size();
+    let bytes = read(file, position, end, size)?;
+    Batch::parse(&bytes).and_then(|batch| batch.verify_crc()).map_err(bad)
 }
 
 /// At most `want` bytes from `position`, never beyond `end`.

@@ -50,7 +50,12 @@ pub(super) fn tidy(dir: &PartitionDir, report: &mut LoadReport) -> Result<(), Lo
                 && !entry.name.ends_with(DELETED);
             if offset.is_some() && plain {
                 dir.disk().remove_file(&dir.path.join(&entry.name))?;
+                changed = true;
             }
+        }
+        // None of what is replaced may be there again beside what replaces it.
+        if changed {
+            dir.disk().sync_dir(&dir.path)?;
         }
     }
     for (entry, _) in &swaps {
@@ -94,20 +99,41 @@ fn covered(
     Ok(range)
 }
 
-/// The segments, ascending; indexes without a log are removed.
-pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<Arc<Segment>>, LogError> {
+/// A segment, as its directory shows it.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentFiles {
+    pub(super) segment: Arc<Segment>,
+    /// Bytes of its `.log`.
+    pub(super) len: u64,
+    pub(super) has_txn_index: bool,
+}
+
+/// The segments, ascending; indexes without a log are removed. No file is opened.
+pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<SegmentFiles>, LogError> {
     let entries = list(dir)?;
-    let mut bases: Vec<Offset> =
-        entries.iter().filter_map(|e| names::offset_with(&e.name, LOG)).collect();
-    bases.sort_unstable();
+    let mut found: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((names::offset_with(&entry.name, LOG)?, entry.len)))
+        .map(|(base, len)| {
+            let segment = Arc::new(Segment::new(dir, base));
+            segment.set_unread(len);
+            SegmentFiles { segment, len, has_txn_index: false }
+        })
+        .collect();
+    found.sort_unstable_by_key(|f| f.segment.base);
     for entry in &entries {
         let index = [OFFSET_INDEX, TIME_INDEX, TXN_INDEX]
             .iter()
-            .find_map(|s| names::offset_with(&entry.name, s));
-        if index.is_some_and(|base| bases.binary_search(&base).is_err()) {
-            mark!("orphan-index-removed");
-            dir.disk().remove_file(&dir.path.join(&entry.name))?;
+            .find_map(|s| Some((names::offset_with(&entry.name, s)?, *s)));
+        let Some((base, suffix)) = index else { continue };
+        let at = found.binary_search_by_key(&base, |f| f.segment.base);
+        match at.ok().and_then(|at| found.get_mut(at)) {
+            Some(files) => files.has_txn_index |= suffix == TXN_INDEX,
+            None => {
+                mark!("orphan-index-removed");
+                dir.disk().remove_file(&dir.path.join(&entry.name))?;
+            }
         }
     }
-    Ok(bases.into_iter().map(|base| Arc::new(Segment::new(dir, base))).collect())
+    Ok(found)
 }

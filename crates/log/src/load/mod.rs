@@ -3,8 +3,11 @@
 //! know what happens to the log afterwards.
 
 mod files;
+mod indexes;
+mod judge;
 mod producers;
 mod recover;
+mod rescan;
 mod resume;
 
 use std::sync::Arc;
@@ -14,14 +17,18 @@ use ottla_env::{DiskError, mark, planted};
 use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::{LeaderEpoch, Offset, TopicId};
 
-pub(crate) use producers::{load as producers, remove_snapshots};
+use files::SegmentFiles;
+pub(crate) use indexes::{Indexes, look, rebuild};
+pub use judge::{Judgement, judge};
+pub(crate) use producers::{aborted, load as producers, remove_snapshots};
 pub(crate) use recover::cut_txn_index;
 pub(crate) use resume::resume;
 
 use crate::error::LogError;
 use crate::names;
-use crate::partition_log::{Active, OpenOptions};
+use crate::partition_log::{Active, OpenOptions, SyncOn};
 use crate::partition_metadata;
+use crate::scan::{Scan, ScanError};
 use crate::segment::{PartitionDir, Segment};
 
 /// What opening a log found and did.
@@ -58,31 +65,38 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
     }
     let topic_id = topic_id(dir, options.topic_id)?;
     files::tidy(dir, &mut report)?;
-    let before = epochs(dir, &mut report)?;
-    let mut epochs = before.clone();
-    let mut segments = files::segments(dir)?;
-    let mut end = recover::recover(&mut segments, options, &mut epochs, &mut report)?;
-    if let Some(found) = end.filter(|end| *end < options.log_start) {
-        report.warnings.push(format!(
-            "{}: the log ends at {found}, below its start {}; it begins anew there",
-            dir.path.display(),
-            options.log_start
-        ));
-        mark!("log-begins-anew-at-its-start");
-        report.removed_segments += segments.len();
-        for segment in segments.drain(..).rev() {
-            crate::commit::remove(&segment, true)?;
-        }
+    let written_epochs = epochs(dir, &mut report)?;
+    let mut epochs = written_epochs.clone().unwrap_or_default();
+    let mut files = files::segments(dir)?;
+    let mut recovered = None;
+    if !files.is_empty() {
+        recovered = Some(recover::recover(dir, &mut files, options, &mut epochs, &mut report)?);
+    }
+    let ends_at = recovered.as_ref().map(|r| r.end);
+    if let Some(end) = ends_at.filter(|end| *end < options.log_start) {
+        recover::check_start(&files, end, options)?;
+        begin_anew(dir, files.drain(..), end, options, &mut report)?;
         epochs.clear();
-        remove_snapshots(dir, |_| true)?;
-        end = None;
+        recovered = None;
     }
-    if end.is_none() {
-        let first = Segment::new(dir, options.log_start);
-        first.create()?;
-        segments.push(Arc::new(first));
+    let has_batches = files.iter().any(|f| f.len > 0);
+    if has_batches
+        && (written_epochs.is_none() || recovered.as_ref().is_some_and(|r| r.epochs_behind))
+    {
+        note_epochs(&files, &mut epochs)?;
     }
-    let (active, log_end) = last(&segments, options)?;
+    let mut segments: Vec<_> = files.into_iter().map(|f| f.segment).collect();
+    let is_new = recovered.is_none();
+    let recovered = match recovered {
+        Some(recovered) => recovered,
+        None => {
+            let first = Segment::new(dir, options.log_start);
+            first.create()?;
+            segments.push(Arc::new(first));
+            recover::Recovered::nothing(options)
+        }
+    };
+    let log_end = recovered.end;
     let first = segments.first().map_or(Offset::ZERO, |s| s.base);
     let log_start = match planted("log-start-checkpoint-ignored") {
         true => first,
@@ -92,26 +106,84 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
         epochs.truncate_from_end(log_end);
     }
     epochs.truncate_from_start(log_start);
-    if epochs != before {
+    let sync = options.sync == SyncOn::Open;
+    if written_epochs.unwrap_or_default() != epochs {
         let content = Bytes::from(epochs.encode_checkpoint());
         disk.write_atomically(&dir.path.join(names::LEADER_EPOCHS), content)?;
     }
-    let rules = options.producer_rules;
-    let producers = producers::load(dir, &segments, log_start, log_end, rules, options.now)?;
+    let producers = match recovered.states {
+        Some(mut states) if !planted("producer-snapshot-beyond-end") => {
+            producers::remove_strays(dir, &segments, log_end)?;
+            states.on_log_start(log_start);
+            states
+        }
+        Some(_) | None => {
+            let rules = options.producer_rules;
+            producers::load(dir, &segments, log_start, log_end, rules, options.now)?
+        }
+    };
     // Files are opened again when they are used.
     for segment in &segments {
         segment.close_files();
     }
-    if !options.clean || end.is_none() || report.recovered_segments > 0 {
+    let changed = is_new || report.recovered_segments > 0;
+    if sync && (!options.clean || changed) {
         disk.sync_dir(&dir.path)?;
     }
+    let active = recovered.active;
     Ok(Loaded { topic_id, segments, active, epochs, producers, log_start, log_end, report })
 }
 
-fn last(segments: &[Arc<Segment>], options: &OpenOptions) -> Result<(Active, Offset), LogError> {
-    let last = segments.last();
-    assert!(last.is_some(), "a log has at least one segment");
-    last.map_or_else(|| Ok((Active::empty(options.now), Offset::ZERO)), |s| resume(s, options.now))
+/// Kafka's rule for a log that ends below its start: all of it goes, and it begins there.
+fn begin_anew(
+    dir: &PartitionDir,
+    files: impl DoubleEndedIterator<Item = SegmentFiles>,
+    end: Offset,
+    options: &OpenOptions,
+    report: &mut LoadReport,
+) -> Result<(), LogError> {
+    mark!("log-begins-anew-at-its-start");
+    report.warnings.push(format!(
+        "{}: the log ends at {end}, below its start {}; it begins anew there",
+        dir.path.display(),
+        options.log_start
+    ));
+    for file in files.rev() {
+        report.removed_segments += 1;
+        crate::commit::remove(&file.segment, true)?;
+    }
+    remove_snapshots(dir, |_| true)
+}
+
+/// Takes the epochs from all batches: the file of epochs is lost, or lacks some.
+fn note_epochs(files: &[SegmentFiles], epochs: &mut EpochCache) -> Result<(), LogError> {
+    mark!("epochs-from-batches");
+    let mut found = EpochCache::new();
+    for files in files {
+        let file = files.segment.log_file()?;
+        let mut scan = Scan::new(&*file, 0, files.segment.written(), 16 * 1024);
+        loop {
+            match scan.next_header() {
+                Ok(Some((header, _))) => {
+                    note_epoch(&mut found, header.partition_leader_epoch, header.base_offset);
+                }
+                // Damage is told of when it is read.
+                Ok(None) | Err(ScanError::Bad { .. }) => break,
+                Err(ScanError::Disk(error)) => return Err(error.into()),
+            }
+        }
+    }
+    // Epochs without batches are known to the file alone.
+    for entry in epochs.entries() {
+        let is_later = found.latest().is_none_or(|latest| {
+            entry.epoch > latest.epoch && entry.start_offset >= latest.start_offset
+        });
+        if is_later {
+            found.assign(entry.epoch, entry.start_offset);
+        }
+    }
+    *epochs = found;
+    Ok(())
 }
 
 /// Reads `partition.metadata`, or writes it.
@@ -132,17 +204,23 @@ fn topic_id(dir: &PartitionDir, expected: Option<TopicId>) -> Result<Option<Topi
     }
 }
 
-/// Reads `leader-epoch-checkpoint`. A damaged one is no obstacle: batches carry their epochs, and
-/// those that are read again say so.
-fn epochs(dir: &PartitionDir, report: &mut LoadReport) -> Result<EpochCache, LogError> {
-    let Some(text) = read_text(dir, names::LEADER_EPOCHS)? else { return Ok(EpochCache::new()) };
-    Ok(EpochCache::decode_checkpoint(&text).unwrap_or_else(|error| {
-        let path = dir.path.join(names::LEADER_EPOCHS);
-        report
-            .warnings
-            .push(format!("{}: {error}; leader epochs are taken from the batches", path.display()));
-        EpochCache::new()
-    }))
+/// Reads `leader-epoch-checkpoint`; `None` when there is none that can be read. That is no
+/// obstacle: batches carry their epochs.
+fn epochs(dir: &PartitionDir, report: &mut LoadReport) -> Result<Option<EpochCache>, LogError> {
+    let error = match read_text(dir, names::LEADER_EPOCHS) {
+        Ok(None) => return Ok(None),
+        Ok(Some(text)) => match EpochCache::decode_checkpoint(&text) {
+            Ok(epochs) => return Ok(Some(epochs)),
+            Err(error) => error.to_string(),
+        },
+        Err(LogError::Corrupt { what, .. }) => what,
+        Err(error) => return Err(error),
+    };
+    let path = dir.path.join(names::LEADER_EPOCHS);
+    report
+        .warnings
+        .push(format!("{}: {error}; leader epochs are taken from the batches", path.display()));
+    Ok(None)
 }
 
 fn read_text(dir: &PartitionDir, name: &str) -> Result<Option<String>, LogError> {

@@ -1,12 +1,15 @@
 //! Producer state at start: the newest snapshot that can be read, and the batches after it. Must
 //! not know the producers' rules.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use ottla_env::{mark, planted};
-use ottla_partition::{ProducerRules, ProducerStates, decode_snapshot};
+use bytes::Bytes;
+use ottla_env::{OpenMode, mark, planted};
+use ottla_partition::{ProducerBatch, ProducerRules, ProducerStates, decode_snapshot};
 use ottla_protocol::{Millis, Offset};
 
+use super::files::SegmentFiles;
 use super::found;
 use crate::error::LogError;
 use crate::names::{self, SNAPSHOT};
@@ -14,6 +17,10 @@ use crate::partition_log::OpenOptions;
 use crate::producer_batch::producer_batch;
 use crate::scan::{Scan, ScanError};
 use crate::segment::{PartitionDir, Segment};
+use crate::txn_index::AbortedTransaction;
+
+/// Bytes read at a time while walking over headers.
+const WALK: usize = 16 * 1024;
 
 /// Offsets of the snapshots that are there, ascending.
 fn snapshots(dir: &PartitionDir) -> Result<Vec<Offset>, LogError> {
@@ -35,8 +42,7 @@ pub(crate) fn remove_snapshots(
     Ok(())
 }
 
-/// The state at the end of the log. Snapshots beyond the end go; of the others stay those at the
-/// base of a segment and the newest.
+/// The state at the end of the log; see [`remove_strays`].
 pub(crate) fn load(
     dir: &PartitionDir,
     segments: &[Arc<Segment>],
@@ -45,37 +51,97 @@ pub(crate) fn load(
     rules: ProducerRules,
     now: Millis,
 ) -> Result<ProducerStates, LogError> {
-    let newest = snapshots(dir)?.into_iter().rfind(|o| *o <= log_end);
-    remove_snapshots(dir, |offset| {
-        if planted("producer-snapshot-beyond-end") {
-            return false;
-        }
-        let at_base = segments.binary_search_by_key(&offset, |s| s.base).is_ok();
-        offset > log_end || (!at_base && Some(offset) != newest)
-    })?;
+    remove_strays(dir, segments, log_end)?;
     let log_end = if planted("producer-snapshot-beyond-end") { Offset(i64::MAX) } else { log_end };
     let mut states = from_snapshot(dir, log_start, log_end, rules, now)?;
-    replay(&mut states, segments, log_end)?;
+    replay(&mut states, segments.iter(), log_end)?;
     Ok(states)
+}
+
+/// Snapshots beyond the end go; of the others stay those at the base of a segment and the newest.
+pub(super) fn remove_strays(
+    dir: &PartitionDir,
+    segments: &[Arc<Segment>],
+    log_end: Offset,
+) -> Result<(), LogError> {
+    if planted("producer-snapshot-beyond-end") {
+        return Ok(());
+    }
+    let all = snapshots(dir)?;
+    let newest = all.iter().rfind(|o| **o <= log_end).copied();
+    for offset in all {
+        let at_base = segments.binary_search_by_key(&offset, |s| s.base).is_ok();
+        if offset > log_end || (!at_base && Some(offset) != newest) {
+            found(dir.disk().remove_file(&dir.path.join(names::file(offset, SNAPSHOT))))?;
+        }
+    }
+    Ok(())
 }
 
 /// The state at `offset`, the base of a segment that is to be read again; `before` are the
 /// segments before it.
 pub(super) fn at(
     dir: &PartitionDir,
-    before: &[Arc<Segment>],
+    before: &[SegmentFiles],
     offset: Offset,
     options: &OpenOptions,
 ) -> Result<ProducerStates, LogError> {
-    let mut states = from_snapshot(
-        dir,
-        options.log_start.min(offset),
-        offset,
-        options.producer_rules,
-        options.now,
-    )?;
-    replay(&mut states, before, offset)?;
+    newest(dir, before, offset, offset, options)
+}
+
+/// The state at `base`, or, when a newer snapshot is there, at some offset up to `limit`.
+pub(super) fn newest(
+    dir: &PartitionDir,
+    before: &[SegmentFiles],
+    base: Offset,
+    limit: Offset,
+    options: &OpenOptions,
+) -> Result<ProducerStates, LogError> {
+    let log_start = options.log_start.min(base);
+    let mut states = from_snapshot(dir, log_start, limit, options.producer_rules, options.now)?;
+    replay(&mut states, before.iter().map(|f| &f.segment), base)?;
     Ok(states)
+}
+
+/// Makes a segment's index of aborted transactions anew from its batches; `before` are the
+/// segments before it.
+pub(super) fn rebuild_aborted(
+    dir: &PartitionDir,
+    before: &[SegmentFiles],
+    segment: &Segment,
+) -> Result<(), LogError> {
+    let before: Vec<_> = before.iter().map(|f| Arc::clone(&f.segment)).collect();
+    aborted(dir, &before, segment).map(|_| ())
+}
+
+/// As [`rebuild_aborted`]; returns what the index holds now.
+pub(crate) fn aborted(
+    dir: &PartitionDir,
+    before: &[Arc<Segment>],
+    segment: &Segment,
+) -> Result<Vec<AbortedTransaction>, LogError> {
+    // Producers that have expired can have been in transactions: none is left out.
+    let rules = ProducerRules { expiration: Millis(i64::MAX), ..ProducerRules::default() };
+    let mut states = from_snapshot(dir, Offset::ZERO, segment.base, rules, Millis(0))?;
+    replay(&mut states, before.iter(), segment.base)?;
+    let mut found = Vec::new();
+    walk(segment, 0, |batch| {
+        let ended = states.apply(batch);
+        found.extend(ended.as_ref().and_then(AbortedTransaction::of));
+    })?;
+    let content = found.iter().flat_map(|e| e.encode()).collect();
+    match replace(segment, &segment.path(names::TXN_INDEX), content) {
+        Err(error) if error.is_no_space() => {}
+        other => other?,
+    }
+    Ok(found)
+}
+
+/// Replaces what a derived file holds, and syncs it.
+pub(super) fn replace(segment: &Segment, path: &Path, content: Vec<u8>) -> Result<(), LogError> {
+    let file = segment.dir.disk().open(path, OpenMode::CreateEmpty)?;
+    file.write_at(&[Bytes::from(content)], 0)?;
+    Ok(file.sync_data()?)
 }
 
 /// The newest snapshot of at most `limit` that can be read; those that cannot are removed.
@@ -104,33 +170,49 @@ fn from_snapshot(
 }
 
 /// Applies the batches from the state's end to `limit`.
-fn replay(
+fn replay<'a>(
     states: &mut ProducerStates,
-    segments: &[Arc<Segment>],
+    segments: impl DoubleEndedIterator<Item = &'a Arc<Segment>> + ExactSizeIterator + Clone,
     limit: Offset,
 ) -> Result<(), LogError> {
     let from = states.end_offset();
-    let first = segments.partition_point(|s| s.base <= from).saturating_sub(1);
-    for segment in segments.iter().skip(first) {
+    let first = segments.clone().rposition(|s| s.base <= from).unwrap_or(0);
+    for segment in segments.skip(first) {
         if segment.base >= limit || from >= limit {
             break;
         }
-        let file = segment.log_file()?;
-        let start = segment.position_before(from)?;
-        let mut scan = Scan::new(&*file, start, segment.written(), 1 << 20);
-        loop {
-            match scan.next_batch() {
-                Ok(Some((batch, _))) => {
-                    let header = batch.header();
-                    if header.last_offset() >= from && header.last_offset() < limit {
-                        states.apply(&producer_batch(header, batch.bytes()));
-                    }
-                }
-                // Damage is told of when it is read.
-                Ok(None) | Err(ScanError::Bad { .. }) => break,
-                Err(ScanError::Disk(e)) => return Err(e.into()),
+        walk(segment, segment.position_before(from)?, |batch| {
+            if batch.last_offset() >= from && batch.last_offset() < limit {
+                states.apply(batch);
             }
-        }
+        })?;
     }
     Ok(())
+}
+
+/// Walks over a segment's batches by their headers, and reads whole those that may end
+/// transactions. Damage is told of when it is read.
+fn walk(
+    segment: &Segment,
+    from: u64,
+    mut each: impl FnMut(&ProducerBatch),
+) -> Result<(), LogError> {
+    let file = segment.log_file()?;
+    let mut scan = Scan::new(&*file, from, segment.written(), WALK);
+    loop {
+        let (header, position) = match scan.next_header() {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(ScanError::Bad { .. }) => return Ok(()),
+            Err(ScanError::Disk(e)) => return Err(e.into()),
+        };
+        if !header.attributes.is_control() {
+            each(&producer_batch(&header, &[]));
+            continue;
+        }
+        match scan.batch(&header, position) {
+            Ok(batch) => each(&producer_batch(&header, batch.bytes())),
+            Err(ScanError::Bad { .. }) => return Ok(()),
+            Err(ScanError::Disk(e)) => return Err(e.into()),
+        }
+    }
 }

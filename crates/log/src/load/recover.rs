@@ -1,298 +1,270 @@
-//! Which segments are trusted and which are read again; reading one again: every batch checked,
-//! indexes rebuilt, epochs and producers followed. Must not know the rules of either.
+//! Which segments are trusted, which are read again and from where, and what becomes of what is
+//! found: kept, cut off as an unfinished write, or reported as damage (then nothing but indexes
+//! has been changed). Must not know how a segment is read, nor how bytes are judged.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use ottla_env::{OpenMode, mark, planted};
+use ottla_env::{mark, planted};
 use ottla_partition::{EpochCache, ProducerStates};
-use ottla_protocol::{Millis, Offset};
-use ottla_records::BatchHeader;
+use ottla_protocol::Offset;
 
-use super::{LoadReport, found, note_epoch, producers};
-use crate::config::LogConfig;
+use super::files::SegmentFiles;
+use super::judge::{Judgement, judge};
+use super::rescan::{self, Bad, Begin, Scanned};
+use super::{LoadReport, found, producers, resume};
+use crate::config::FlushMode;
 use crate::error::LogError;
-use crate::index::{self, OffsetEntry, TimeEntry};
-use crate::names::{self, LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX};
-use crate::partition_log::OpenOptions;
-use crate::producer_batch::producer_batch;
-use crate::scan::{Scan, ScanError};
-use crate::segment::{Found, Largest, Segment};
-use crate::txn_index::{self, AbortedTransaction};
+use crate::names::{self, LOG};
+use crate::partition_log::{Active, OpenOptions, SyncOn};
+use crate::segment::{PartitionDir, Segment};
+use crate::txn_index;
 
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
+/// The log's end as recovered.
+pub(super) struct Recovered {
+    pub(super) end: Offset,
+    pub(super) active: Active,
+    /// At the end, when batches were read again.
+    pub(super) states: Option<ProducerStates>,
+    /// Batches have epochs that the file of epochs does not.
+    pub(super) epochs_behind: bool,
+}
 
-/// Loads the segments, reading again what must be. Returns the end of the log (as far as the
-/// segments that were read again tell it; a trusted last segment is looked at by `resume`), `None`
-/// without segments.
+/// Brings the log to an end that can be appended to. `files` has at least one segment.
 pub(super) fn recover(
-    segments: &mut Vec<Arc<Segment>>,
+    dir: &Arc<PartitionDir>,
+    files: &mut Vec<SegmentFiles>,
     options: &OpenOptions,
     epochs: &mut EpochCache,
     report: &mut LoadReport,
-) -> Result<Option<Offset>, LogError> {
-    // As in Kafka the segment that holds the recovery point is the first that is read again.
-    let floor = segments.partition_point(|s| s.base <= options.recovery_point).saturating_sub(1);
-    let mut state: Option<ProducerStates> = None;
-    let mut end = None;
-    let mut next = 0;
-    while let Some(segment) = segments.get(next).cloned() {
-        let before = segments.get(..next).unwrap_or_default();
-        next += 1;
-        let is_last = next == segments.len();
-        let untrusted = !options.clean && next > floor;
-        if !untrusted && let Some(found) = trust(&segment, is_last)? {
-            end = end.max(Some(found));
-            continue;
-        }
-        if !untrusted {
-            mark!("trust-refused");
-        }
-        let mut states = match state.take().filter(|s| s.end_offset() == segment.base) {
-            Some(states) => states,
-            None => producers::at(&segment.dir, before, segment.base, options)?,
-        };
-        let rebuilt = rebuild(&segment, &options.config, &mut states, epochs)?;
-        report.recovered_segments += 1;
-        end = end.max(Some(rebuilt.next_offset));
-        let Some(bad) = rebuilt.bad else {
-            state = Some(states);
-            continue;
-        };
-        if !untrusted && !is_last {
-            // Synced long ago: this is damage, and batches after it are good. Nothing is removed.
-            report
-                .warnings
-                .push(format!("{bad}; batches from there to the next segment cannot be read"));
-            continue;
-        }
-        if rebuilt.next_offset < options.recovery_point {
-            report.warnings.push(format!(
-                "batches up to {} were synced, but the log is damaged at {}: what follows is lost",
-                options.recovery_point, rebuilt.next_offset
-            ));
-        }
-        report.warnings.push(format!("{bad}; the log is cut there"));
-        report.truncated_bytes += segment_len(&segment)? - rebuilt.valid;
-        // From the end, and the cut last: what a crash leaves is a log without a hole.
-        while segments.len() > next
-            && let Some(later) = segments.pop()
-        {
-            report.truncated_bytes += segment_len(&later)?;
-            report.removed_segments += 1;
-            mark!("recover-removes-later-segment");
-            crate::commit::remove(&later, true)?;
-        }
-        if planted("keep-torn-tail") {
-            continue;
-        }
-        mark!("recover-torn-tail");
-        let file = segment.log_file()?;
-        file.set_len(rebuilt.valid)?;
-        file.sync_data()?;
-    }
-    Ok(end)
-}
-
-fn segment_len(segment: &Segment) -> Result<u64, LogError> {
-    Ok(segment.log_file()?.len()?)
-}
-
-/// Takes a segment's files as they are, and returns its end (for the last; for others at least
-/// its base); `None` when its files do not allow it.
-fn trust(segment: &Segment, is_last: bool) -> Result<Option<Offset>, LogError> {
-    let disk = segment.dir.disk();
-    let written = segment_len(segment)?;
-    let open = |suffix: &str| found(disk.open(&segment.path(suffix), OpenMode::Read));
-    let (Some(offset_file), Some(time_file)) = (open(OFFSET_INDEX)?, open(TIME_INDEX)?) else {
-        return Ok(None);
+) -> Result<Recovered, LogError> {
+    let recovered = match options.clean {
+        true => trust(dir, files, options)?,
+        false => read_again(dir, files, options, epochs, report)?,
     };
-    let offsets = index::count::<OffsetEntry>(offset_file.len()?);
-    let times = index::count::<TimeEntry>(time_file.len()?);
-    let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
-    if offsets > 0 {
-        // The first entry comes after some batches: zeros (Kafka's preallocation) are none.
-        let last = index::read::<OffsetEntry>(&*offset_file, offsets - 1, 1)?;
-        if !last
-            .first()
-            .is_some_and(|e| e.position > 0 && u64::from(e.position) < written && e.relative > 0)
-        {
-            return Ok(None);
-        }
-    }
-    // A closed segment has a final entry, unless its records have no timestamps.
-    if times == 0 && written > 0 {
-        return Ok(None);
-    }
-    if times > 0 {
-        let first = index::read::<TimeEntry>(&*time_file, 0, 1)?.pop();
-        let last = index::read::<TimeEntry>(&*time_file, times - 1, 1)?.pop();
-        let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
-        let rises = times == 1 || last.timestamp > first.timestamp;
-        if !rises || last.timestamp <= 0 || written == 0 {
-            return Ok(None);
-        }
-    }
-    if let Some(bytes) = found(disk.read(&segment.path(TXN_INDEX)))?
-        && txn_index::decode(&bytes).is_none()
+    // Below the log's start nothing is missing: it was deleted.
+    if recovered.end < options.recovery_point
+        && options.recovery_point > options.log_start
+        && let Some(last) = files.last()
     {
-        return Ok(None);
+        let to = options.recovery_point.plus(-1);
+        let what = format!("the log ends at offset {}", recovered.end);
+        return Err(damaged(&last.segment, recovered.active.size, what, recovered.end, Some(to)));
     }
-    segment.set_found(&Found { written, offsets, times, largest: None });
-    if !is_last {
-        return Ok(Some(segment.base));
-    }
-    // More entries will follow the last ones, so these must be right. (Those of closed segments
-    // are held against the log when they are used.)
-    let offsets_right = offsets == 0 || segment.position_before(Offset(i64::MAX))? > 0;
-    if !offsets_right || (times > 0 && !segment.bears_out_last_time()?) {
-        return Ok(None);
-    }
-    match super::resume(segment, Millis(0)) {
-        Ok((_, end)) => Ok(Some(end)),
-        // A last segment that does not end with a whole batch was not stopped cleanly after all.
-        Err(LogError::Corrupt { .. }) => Ok(None),
+    Ok(recovered)
+}
+
+/// After a clean stop everything was on stable storage: only the last segment's end is looked at.
+fn trust(
+    dir: &Arc<PartitionDir>,
+    files: &[SegmentFiles],
+    options: &OpenOptions,
+) -> Result<Recovered, LogError> {
+    mark!("clean-start");
+    let Some((last, before)) = files.split_last() else { return Ok(Recovered::nothing(options)) };
+    let segment = &last.segment;
+    segment.look_as_last()?;
+    match resume(segment, options.now) {
+        Ok((active, end)) => {
+            if last.has_txn_index && !rescan::aborted_is_sound(segment)? {
+                producers::rebuild_aborted(dir, before, segment)?;
+            }
+            Ok(Recovered { end, active, states: None, epochs_behind: false })
+        }
+        Err(LogError::Corrupt { .. }) => {
+            // Read by the front, to tell exactly where and what.
+            let mut states = ProducerStates::new(options.producer_rules, segment.base);
+            let mut epochs = EpochCache::new();
+            let all = OpenOptions { recovery_point: Offset::ZERO, ..options.clone() };
+            let from = Begin::FRONT;
+            let extent = (last.len, None);
+            let scanned = rescan::scan(segment, extent, &all, from, &mut states, &mut epochs)?;
+            let bad = scanned.bad.clone().unwrap_or_else(|| Bad {
+                position: scanned.valid,
+                what: "the file has changed while it was read".into(),
+                whole: true,
+            });
+            Err(report_damage(last, &scanned, &bad)?)
+        }
         Err(error) => Err(error),
     }
 }
 
-struct Rebuilt {
-    next_offset: Offset,
-    /// What stands where the batches end, when it is not the end of the file.
-    bad: Option<String>,
-    /// Bytes of the batches before it.
-    valid: u64,
-}
-
-/// Indexes in the making.
-struct Building<'a> {
-    segment: &'a Segment,
-    interval: u64,
-    last_entry: u64,
-    largest: Largest,
-    offsets: Vec<OffsetEntry>,
-    times: Vec<TimeEntry>,
-    aborted: Vec<u8>,
-    next_offset: Offset,
-}
-
-impl Building<'_> {
-    /// Why the batch cannot follow those before it.
-    fn check(&self, header: &BatchHeader) -> Option<String> {
-        if header.base_offset < self.next_offset {
-            return Some(format!(
-                "offset {} follows {}",
-                header.base_offset,
-                self.next_offset.plus(-1)
-            ));
-        }
-        if header.last_offset_delta < 0 || self.segment.relative(header.last_offset()).is_none() {
-            return Some(format!("a batch ends at offset {}", header.last_offset()));
-        }
-        None
-    }
-
-    fn add(&mut self, header: &BatchHeader, position: u64) {
-        if header.max_timestamp.0 > self.largest.timestamp {
-            self.largest =
-                Largest { timestamp: header.max_timestamp.0, offset: header.last_offset() };
-        }
-        if position - self.last_entry > self.interval {
-            let entry =
-                self.segment.relative(header.last_offset()).zip(u32::try_from(position).ok());
-            self.offsets
-                .extend(entry.map(|(relative, position)| OffsetEntry { relative, position }));
-            self.time_entry();
-            self.last_entry = position;
-        }
-        self.next_offset = header.next_offset();
-    }
-
-    fn time_entry(&mut self) {
-        let last = self.times.last().map_or(-1, |e| e.timestamp);
-        if self.largest.timestamp > last
-            && let Some(relative) = self.segment.relative(self.largest.offset)
-        {
-            self.times.push(TimeEntry { timestamp: self.largest.timestamp, relative });
-        }
-    }
-}
-
-/// Reads a segment again, from its beginning to the first bad batch; writes its indexes anew and
-/// syncs all of it.
-fn rebuild(
-    segment: &Segment,
-    config: &LogConfig,
-    states: &mut ProducerStates,
+/// Reads again what lies above the recovery point.
+fn read_again(
+    dir: &Arc<PartitionDir>,
+    files: &mut Vec<SegmentFiles>,
+    options: &OpenOptions,
     epochs: &mut EpochCache,
-) -> Result<Rebuilt, LogError> {
-    let file = segment.log_file()?;
-    let len = file.len()?;
-    let mut scan = Scan::new(&*file, 0, len, CHUNK);
-    let mut building = Building {
-        segment,
-        interval: u64::from(config.index_interval_bytes),
-        last_entry: 0,
-        largest: Largest::NONE,
-        offsets: Vec::new(),
-        times: Vec::new(),
-        aborted: Vec::new(),
-        next_offset: segment.base,
-    };
-    let mut valid = 0;
-    let bad = loop {
-        let (batch, position) = match scan.next_batch() {
-            Ok(Some(found)) => found,
-            Ok(None) => break None,
-            Err(ScanError::Bad { error, .. }) => break Some(error.to_string()),
-            Err(ScanError::Disk(e)) => return Err(e.into()),
+    report: &mut LoadReport,
+) -> Result<Recovered, LogError> {
+    // As in Kafka the segment that holds the recovery point is the first that is read again.
+    let floor =
+        files.partition_point(|f| f.segment.base <= options.recovery_point).saturating_sub(1);
+    let sync = options.sync == SyncOn::Open;
+    let mut recovered = Recovered::nothing(options);
+    let mut states = None;
+    let mut next = floor;
+    while let Some(at) = files.get(next).cloned() {
+        let before = files.get(..next).unwrap_or_default();
+        let (begin, mut known) = match states.take() {
+            Some(states) => (Begin::FRONT, states),
+            None => begin(dir, before, &at, options)?,
         };
-        let header = batch.header();
-        if let Some(what) = building.check(header) {
-            break Some(what);
+        next += 1;
+        let extent = (at.len, files.get(next).map(|f| f.segment.base));
+        let mut scanned = rescan::scan(&at.segment, extent, options, begin, &mut known, epochs)?;
+        recovered.epochs_behind |= scanned.epochs_behind;
+        if let Some(bad) = scanned.bad.clone() {
+            if !is_torn(&at, &scanned, &bad, options)? {
+                return Err(report_damage(&at, &scanned, &bad)?);
+            }
+            cut(files, next, &at, &scanned, &bad, report)?;
         }
-        building.add(header, position);
-        note_epoch(epochs, header.partition_leader_epoch, header.base_offset);
-        let ended = states.apply(&producer_batch(header, batch.bytes()));
-        if let Some(aborted) = ended.as_ref().and_then(AbortedTransaction::of) {
-            building.aborted.extend(aborted.encode());
+        scanned.write(&at.segment, sync)?;
+        report.recovered_segments += 1;
+        recovered.end = scanned.next_offset;
+        if next >= files.len() {
+            recovered.active = scanned.active(&at.segment, options.now)?;
         }
-        valid = position + batch.size() as u64;
-    };
-    building.time_entry();
-    let bad = bad.map(|what| format!("{}: at byte {valid}, {what}", segment.path(LOG).display()));
-    let next_offset = building.next_offset;
-    write(segment, &building)?;
-    segment.set_found(&Found {
-        written: valid,
-        offsets: u32::try_from(building.offsets.len()).unwrap_or(u32::MAX),
-        times: u32::try_from(building.times.len()).unwrap_or(u32::MAX),
-        largest: Some(building.largest),
-    });
-    if !planted("recovered-not-synced") {
-        file.sync_data()?;
+        states = Some(known);
     }
-    Ok(Rebuilt { next_offset, bad, valid })
+    recovered.states = states;
+    Ok(recovered)
 }
 
-/// Writes and syncs the indexes.
-fn write(segment: &Segment, building: &Building<'_>) -> Result<(), LogError> {
-    segment.close_files();
-    replace(segment, OFFSET_INDEX, index::encode_all(&building.offsets))?;
-    replace(segment, TIME_INDEX, index::encode_all(&building.times))?;
-    if !building.aborted.is_empty() && !planted("txn-index-not-rebuilt") {
-        replace(segment, TXN_INDEX, building.aborted.clone())?;
-    } else {
-        found(segment.dir.disk().remove_file(&segment.path(TXN_INDEX)))?;
+/// Where to begin in the first segment that is read again, and the producers there.
+fn begin(
+    dir: &Arc<PartitionDir>,
+    before: &[SegmentFiles],
+    at: &SegmentFiles,
+    options: &OpenOptions,
+) -> Result<(Begin, ProducerStates), LogError> {
+    let segment = &at.segment;
+    if at.len == 0 || options.recovery_point <= segment.base {
+        return Ok((Begin::FRONT, producers::at(dir, before, segment.base, options)?));
     }
-    Ok(())
+    let from_front = at.has_txn_index && !rescan::aborted_is_sound(segment)?;
+    let limit = if from_front { segment.base } else { options.recovery_point };
+    let states = producers::newest(dir, before, segment.base, limit, options)?;
+    let begin = rescan::begin(segment, at.len, limit.min(states.end_offset()))?;
+    Ok((begin, states))
 }
 
-fn replace(segment: &Segment, suffix: &str, content: Vec<u8>) -> Result<(), LogError> {
-    let file = segment.dir.disk().open(&segment.path(suffix), OpenMode::CreateEmpty)?;
-    file.write_at(&[Bytes::from(content)], 0)?;
+/// Whether the log may be cut at a bad batch: what is there was never acknowledged.
+fn is_torn(
+    at: &SegmentFiles,
+    scanned: &Scanned,
+    bad: &Bad,
+    options: &OpenOptions,
+) -> Result<bool, LogError> {
+    if scanned.next_offset < options.recovery_point {
+        return Ok(false);
+    }
+    let nothing_was_promised = options.config.flush_mode == FlushMode::Os;
+    if bad.whole {
+        return Ok(false);
+    }
+    let file = at.segment.log_file()?;
+    Ok(match judge(&*file, at.len, bad.position, scanned.next_offset)? {
+        Judgement::Torn => true,
+        Judgement::Damaged { next: Some(_) } => false,
+        Judgement::Damaged { next: None } => nothing_was_promised,
+    })
+}
+
+/// Cuts the log at a bad batch: removes the segments behind, and what follows in this one.
+fn cut(
+    files: &mut Vec<SegmentFiles>,
+    next: usize,
+    at: &SegmentFiles,
+    scanned: &Scanned,
+    bad: &Bad,
+    report: &mut LoadReport,
+) -> Result<(), LogError> {
+    let path = at.segment.path(LOG);
+    let path = path.display();
+    report.warnings.push(format!(
+        "{path}: at byte {}, {}; an unfinished write: the log is cut at offset {}",
+        bad.position, bad.what, scanned.next_offset
+    ));
+    report.truncated_bytes += at.len - scanned.valid;
+    // From the end, one by one, and the cut last: what a crash leaves is a log without a hole.
+    let dir = &at.segment.dir;
+    while files.len() > next
+        && let Some(later) = files.pop()
+    {
+        report.truncated_bytes += later.len;
+        report.removed_segments += 1;
+        mark!("recover-removes-later-segment");
+        crate::commit::remove(&later.segment, true)?;
+        dir.disk().sync_dir(&dir.path)?;
+    }
+    if planted("keep-torn-tail") {
+        return Ok(());
+    }
+    mark!("recover-torn-tail");
+    let file = at.segment.log_file()?;
+    file.set_len(scanned.valid)?;
+    // Also where the host syncs later: what is appended next may not meet what was cut.
     Ok(file.sync_data()?)
+}
+
+fn report_damage(at: &SegmentFiles, scanned: &Scanned, bad: &Bad) -> Result<LogError, LogError> {
+    mark!("recover-damage");
+    let file = at.segment.log_file()?;
+    let judged = judge(&*file, at.len, bad.position, scanned.next_offset)?;
+    let to = match judged {
+        Judgement::Damaged { next: Some((offset, _)) } if offset > scanned.next_offset => {
+            Some(offset.plus(-1))
+        }
+        Judgement::Damaged { .. } | Judgement::Torn => None,
+    };
+    Ok(damaged(&at.segment, bad.position, bad.what.clone(), scanned.next_offset, to))
+}
+
+/// A log that ends below its start: the start is never written down before what it lies behind is
+/// durable, so one of the two has been damaged. With `flush.mode=os` it happens.
+pub(super) fn check_start(
+    files: &[SegmentFiles],
+    end: Offset,
+    options: &OpenOptions,
+) -> Result<(), LogError> {
+    let something_is_there = files.iter().any(|f| f.len > 0);
+    let Some(last) = files.last().filter(|_| something_is_there) else { return Ok(()) };
+    if options.config.flush_mode == FlushMode::Os {
+        return Ok(());
+    }
+    let what = format!("the log ends at offset {end}, below its start {}", options.log_start);
+    Err(damaged(&last.segment, last.len, what, end, Some(options.log_start.plus(-1))))
+}
+
+fn damaged(
+    segment: &Segment,
+    position: u64,
+    what: String,
+    from: Offset,
+    to: Option<Offset>,
+) -> LogError {
+    LogError::Damaged {
+        dir: segment.dir.path.clone(),
+        file: names::file(segment.base, LOG),
+        position,
+        what,
+        from,
+        to,
+    }
+}
+
+impl Recovered {
+    /// A log without segments.
+    pub(super) fn nothing(options: &OpenOptions) -> Self {
+        Self {
+            end: options.log_start,
+            active: Active::empty(options.now),
+            states: None,
+            epochs_behind: false,
+        }
+    }
 }
 
 /// Takes the transactions that ended at or after `offset` out of a segment's index of them.
@@ -302,5 +274,5 @@ pub(crate) fn cut_txn_index(segment: &Segment, offset: Offset) -> Result<(), Log
     let entries = txn_index::decode(&bytes).unwrap_or_default();
     let kept: Vec<u8> =
         entries.iter().filter(|e| e.last_offset < offset).flat_map(|e| e.encode()).collect();
-    replace(segment, TXN_INDEX, kept)
+    producers::replace(segment, &path, kept)
 }

@@ -53,6 +53,7 @@ impl PartitionLog {
             log_end: self.log_end,
             active_largest: self.active.largest,
             max_decompressed_bytes: self.config.max_decompressed_bytes,
+            compact: self.config.compact,
         }
     }
 
