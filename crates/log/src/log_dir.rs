@@ -317,7 +317,11 @@ impl LogDir {
     }
 
     fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, LogError> {
-        let Some(text) = self.read_text(CLEAN_SHUTDOWN)? else { return Ok(None) };
+        let content = match self.disk.read(&self.path.join(CLEAN_SHUTDOWN)) {
+            Ok(content) => content,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         mark!("clean-start");
         if !planted("clean-marker-kept") {
             self.disk.remove_file(&self.path.join(CLEAN_SHUTDOWN))?;
@@ -326,6 +330,7 @@ impl LogDir {
             self.disk.sync_dir(&self.path)?;
         }
         // Kafka counts the file's presence, whatever is in it.
+        let text = String::from_utf8_lossy(&content);
         Ok(Some(CleanShutdown { broker_epoch: broker_epoch(&text) }))
     }
 
@@ -462,6 +467,16 @@ mod tests {
         drop(dir);
         disk.crash(|_| Survival::Nothing);
         assert_eq!(open(&disk).unwrap().begin_load().unwrap().clean, None);
+    }
+
+    #[test]
+    fn a_clean_marker_counts_whatever_is_in_it() {
+        let disk = MemoryDisk::new();
+        let dir = open(&disk).unwrap();
+        let marker = dir.path().join(CLEAN_SHUTDOWN);
+        disk.write_atomically(&marker, Bytes::from_static(&[0xff, 0])).unwrap();
+        let points = dir.begin_load().unwrap();
+        assert_eq!(points.clean, Some(CleanShutdown { broker_epoch: None }));
     }
 
     #[test]
