@@ -64,7 +64,7 @@ pub(super) fn dump(
                     let bytes = walk.end() - position;
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
                     out.say(
-                        || format!("Found {bytes} invalid bytes at the end of {name}: {error}"),
+                        || format!("Found {bytes} invalid bytes at the end of {name}"),
                         || {
                             let fields = [
                                 ("position", position.into()),

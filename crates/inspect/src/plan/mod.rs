@@ -266,8 +266,7 @@ impl Planning<'_, '_> {
                 },
             );
         }
-        let topic = image.and_then(|image| image.topic(&entry.partition.topic));
-        let outcome = self.start.open(&entry.partition, topic)?;
+        let outcome = self.start.open(&entry.partition, image)?;
         match outcome.result {
             Ok((log_start, log_end, report)) => {
                 let mut actions = describe::changes(self.disk.as_ref(), &outcome.changes)?;

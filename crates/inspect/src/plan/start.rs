@@ -11,7 +11,8 @@ use ottla_log::{
     FlushMode, LoadPoints, LoadReport, LogConfig, LogDir, LogDirLimits, LogError, OpenOptions,
     PartitionLog, TopicPartition,
 };
-use ottla_metadata::Topic;
+use ottla_metadata::Image;
+use ottla_metadata::configs::{self, BrokerProperties, Effective};
 use ottla_protocol::{Millis, NodeId, Offset};
 
 use super::rehearsal::{Change, Reads, Rehearsal};
@@ -23,9 +24,10 @@ pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 /// How a start is rehearsed.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanOptions {
-    /// `flush.mode` of the topics: decides what was promised above the recovery point.
-    pub flush_mode: FlushMode,
-    /// `index.interval.bytes` of the topics.
+    /// `flush.mode` of the topics: decides what was promised above the recovery point. `None`: as
+    /// the metadata says, where the directory has it.
+    pub flush_mode: Option<FlushMode>,
+    /// `index.interval.bytes`, where the metadata says nothing.
     pub index_interval_bytes: u32,
     /// Milliseconds since the Unix epoch.
     pub now: Millis,
@@ -90,13 +92,10 @@ impl Start {
     pub(crate) fn open(
         &self,
         partition: &TopicPartition,
-        topic: Option<&Topic>,
+        image: Option<&Image>,
     ) -> Result<Outcome, InspectError> {
-        let config = LogConfig {
-            flush_mode: self.options.flush_mode,
-            index_interval_bytes: self.options.index_interval_bytes,
-            ..LogConfig::default()
-        };
+        let topic = image.and_then(|image| image.topic(&partition.topic));
+        let config = self.config(partition, image.filter(|_| topic.is_some()));
         let mut options = OpenOptions::new(topic.map(|topic| topic.id), config, self.options.now);
         options.clean = self.is_clean();
         options.recovery_point = self.recovery_point(partition).unwrap_or_default();
@@ -109,6 +108,29 @@ impl Start {
             return Err(error.clone().into());
         }
         Ok(Outcome { result, changes, reads })
+    }
+
+    /// The settings that decide what recovery does. What the node was started with is not known
+    /// here: topics' own settings and the cluster's are.
+    fn config(&self, partition: &TopicPartition, image: Option<&Image>) -> LogConfig {
+        let mut config = LogConfig {
+            index_interval_bytes: self.options.index_interval_bytes,
+            ..LogConfig::default()
+        };
+        if let Some(image) = image {
+            let properties = BrokerProperties::default();
+            let node = self.node.unwrap_or(NodeId(0));
+            let topic = Effective { image, node, properties: &properties }.topic(&partition.topic);
+            config.compact = topic.compact;
+            config.index_interval_bytes =
+                u32::try_from(topic.index_interval_bytes).unwrap_or(config.index_interval_bytes);
+            config.flush_mode = match topic.flush_mode {
+                configs::FlushMode::Durable => FlushMode::Durable,
+                configs::FlushMode::Os => FlushMode::Os,
+            };
+        }
+        config.flush_mode = self.options.flush_mode.unwrap_or(config.flush_mode);
+        config
     }
 
     /// Loads the metadata log as the controller does.

@@ -447,7 +447,13 @@ impl Looking<'_, '_, '_> {
         if self.is_metadata() {
             return Ok(start.metadata()?.result.ok().map(|found| found.log_end));
         }
-        let outcome = start.open(partition, None)?;
+        // How it is synced decides what was promised.
+        let image = if self.disk.exists(&log_dir.join(METADATA_DIR))? {
+            start.metadata()?.result.ok().map(|found| found.image)
+        } else {
+            None
+        };
+        let outcome = start.open(partition, image.as_ref())?;
         Ok(outcome.result.ok().map(|(_, end, _)| end))
     }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::path::Path;
 
 use ottla_inspect::Format;
+use ottla_protocol::Offset;
 
 use crate::support::*;
 
@@ -102,32 +103,112 @@ fn of<'a>(rows: &'a [Value], kind: &str) -> Vec<&'a Value> {
     rows.iter().filter(|row| row["type"] == kind).collect()
 }
 
+/// Plans a start, starts, and compares. Gives the first and next offset, unless it is refused.
+fn plan_and_start(name: &str, disk: &MemoryDisk) -> Option<(Offset, Offset)> {
+    let (_, text) = planned_as(&disk, "/d", Format::Json);
+    let rows = objects(&text);
+    let before = segments(disk);
+    let started = start(disk);
+    let refused = of(&rows, "refused");
+    let partitions = of(&rows, "partition");
+    match started {
+        Err(why) => {
+            assert_eq!(refused.len(), 1, "{name}: the start says {why}; the plan:\n{text}");
+            assert_eq!(refused[0]["why"], why.as_str(), "{name}");
+            assert_eq!(segments(disk), before, "{name}: a refusal changed something");
+            None
+        }
+        Ok((log_start, log_end)) => {
+            assert_eq!(refused.len(), 0, "{name}: {text}");
+            let planned = partitions[0];
+            assert_eq!(planned["logStart"], log_start.0, "{name}: {text}");
+            assert_eq!(planned["logEnd"], log_end.0, "{name}: {text}");
+            assert_segments(name, &rows, before, &segments(disk));
+            Some((log_start, log_end))
+        }
+    }
+}
+
 #[test]
 fn the_start_does_what_the_plan_says() {
     for (name, damage) in CASES {
         let disk = written(&[10, 10]);
         damage(&disk);
-        let (_, text) = planned_as(&disk, "/d", Format::Json);
-        let rows = objects(&text);
-        let before = segments(&disk);
-        let started = start(&disk);
-        let refused = of(&rows, "refused");
-        let partitions = of(&rows, "partition");
-        match started {
-            Err(why) => {
-                assert_eq!(refused.len(), 1, "{name}: the start says {why}; the plan:\n{text}");
-                assert_eq!(refused[0]["why"], why.as_str(), "{name}");
-                assert_eq!(segments(&disk), before, "{name}: a refusal changed something");
+        plan_and_start(name, &disk);
+    }
+}
+
+/// A number that looks random, and is the same for the same seed.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
+    }
+}
+
+/// A bit, a cut, or zeros, in any file.
+fn hurt(disk: &MemoryDisk, draw: &mut Draw) -> String {
+    let names: Vec<String> = disk
+        .files()
+        .into_keys()
+        .map(|path| path.to_str().unwrap().to_owned())
+        .filter(|path| !path.ends_with(".lock") && !path.ends_with("meta.properties"))
+        .collect();
+    // The last segment is where most happens.
+    let last = names.iter().position(|name| name == LAST);
+    let drawn = draw.below(names.len());
+    let path = &names[last.filter(|_| draw.below(2) == 0).unwrap_or(drawn)];
+    let (kind, mut said) = (draw.below(4), String::new());
+    edit(disk, path, |bytes| {
+        let at = draw.below(bytes.len());
+        let len = draw.below(bytes.len() - at).min(draw.below(3000)) + 1;
+        said = format!("{path}: kind {kind} at {at}, {len} bytes");
+        match kind {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << draw.below(8),
+            1 => bytes.truncate(at),
+            2 if !bytes.is_empty() => {
+                let end = (at + len).min(bytes.len());
+                bytes[at..end].fill(0);
             }
-            Ok((log_start, log_end)) => {
-                assert_eq!(refused.len(), 0, "{name}: {text}");
-                let planned = partitions[0];
-                assert_eq!(planned["logStart"], log_start.0, "{name}: {text}");
-                assert_eq!(planned["logEnd"], log_end.0, "{name}: {text}");
-                assert_segments(name, &rows, before, &segments(&disk));
+            _ => bytes.extend(vec![0; len]),
+        }
+    });
+    said
+}
+
+#[test]
+fn any_damage_is_planned_as_it_is_started() {
+    let sound = written(&[10, 10]).files();
+    let (mut refused, mut short) = (0, 0);
+    for seed in 0..250 {
+        let mut draw = Draw(seed);
+        let disk = MemoryDisk::new();
+        disk.create_dir(Path::new("/d/t-0")).unwrap();
+        for (path, content) in &sound {
+            put(&disk, path.to_str().unwrap(), content);
+        }
+        if seed % 2 == 0 {
+            unclean(&disk);
+        }
+        let said = format!("seed {seed}: {}", hurt(&disk, &mut draw));
+        let (found, text) = verified(&disk, "/d");
+        let (_, plan) = planned(&disk, "/d");
+        match plan_and_start(&said, &disk) {
+            Some(ends) => {
+                let whole = ends == (Offset(0), Offset(40));
+                let clean = found.repairable + found.damage == 0;
+                assert!(whole || !clean, "{said}: offsets {ends:?}\n{text}\n{plan}");
+                short += u32::from(!whole);
+            }
+            None => {
+                assert!(found.damage > 0, "{said}: refused\n{text}\n{plan}");
+                refused += 1;
             }
         }
     }
+    assert!(refused > 10 && short > 10, "{refused} refused, {short} cut: too little was tried");
 }
 
 /// The segments after the start are those before it with the plan's actions.

@@ -11,9 +11,7 @@ use ottla_inspect::{
     DumpOptions, Format, Out, PlanOptions, PlanTally, Tally, VerifyOptions, dump, indexes, plan,
     targets, verify,
 };
-use ottla_log::{
-    FlushMode, LogConfig, LogDir, LogDirLimits, OpenOptions, PartitionLog, TopicPartition,
-};
+use ottla_log::{LogConfig, LogDir, LogDirLimits, OpenOptions, PartitionLog, TopicPartition};
 use ottla_protocol::{LeaderEpoch, Millis, Offset};
 use ottla_records::{BatchBuilder, BatchOptions};
 
@@ -65,7 +63,7 @@ pub(crate) fn edit(disk: &MemoryDisk, path: &str, change: impl FnOnce(&mut Vec<u
 }
 
 pub(crate) fn plan_options() -> PlanOptions {
-    PlanOptions { flush_mode: FlushMode::Durable, index_interval_bytes: 4096, now: NOW }
+    PlanOptions { flush_mode: None, index_interval_bytes: 4096, now: NOW }
 }
 
 fn found(disk: &MemoryDisk, path: &str) -> (Arc<dyn Disk>, Vec<ottla_inspect::Target>) {

@@ -15,6 +15,8 @@ mod durability;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod kcat;
 #[cfg(test)]
 mod suites;

@@ -109,9 +109,10 @@ pub(crate) struct DumpArgs {
 /// How a start is rehearsed.
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// flush.mode of the topics: what was promised above the recovery point.
-    #[arg(long, value_enum, value_name = "MODE", default_value = "durable")]
-    pub(crate) flush_mode: Flush,
+    /// flush.mode of the topics: what was promised above the recovery point
+    /// [default: as the metadata says, else durable].
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) flush_mode: Option<Flush>,
     /// index.interval.bytes of the topics.
     #[arg(long, value_name = "BYTES", default_value_t = 4096)]
     pub(crate) index_interval_bytes: u32,

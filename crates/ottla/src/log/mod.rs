@@ -69,10 +69,10 @@ fn targets(disk: &Arc<dyn Disk>, paths: &[PathBuf]) -> Result<Vec<Target>, Inspe
 
 fn start(args: &StartArgs) -> PlanOptions {
     PlanOptions {
-        flush_mode: match args.flush_mode {
+        flush_mode: args.flush_mode.map(|mode| match mode {
             Flush::Durable => FlushMode::Durable,
             Flush::Os => FlushMode::Os,
-        },
+        }),
         index_interval_bytes: args.index_interval_bytes,
         now: Millis(OsClock::new().wall_ms()),
     }

@@ -7,6 +7,8 @@ mod format;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod settings;
