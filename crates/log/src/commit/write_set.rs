@@ -42,6 +42,22 @@ pub(crate) enum Op {
     Bury { segment: Arc<Segment>, delay: Millis },
 }
 
+impl Op {
+    /// The segment that it takes away.
+    pub(crate) fn into_removed(self) -> Option<Arc<Segment>> {
+        match self {
+            Self::Remove { segment, .. } | Self::Bury { segment, .. } => Some(segment),
+            Self::Create(_)
+            | Self::Append { .. }
+            | Self::Index(_)
+            | Self::Aborted { .. }
+            | Self::Seal(_)
+            | Self::Replace { .. }
+            | Self::Snapshot { .. } => None,
+        }
+    }
+}
+
 /// What one partition has queued up to a moment.
 #[derive(Debug)]
 pub struct WriteSet {

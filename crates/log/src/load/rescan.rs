@@ -78,7 +78,8 @@ impl Begin {
 pub(super) fn begin(segment: &Segment, len: u64, from: Offset) -> Result<Begin, LogError> {
     match indexed_begin(segment, len, from)? {
         Some(begin) => Ok(begin),
-        None => Ok(Begin::FRONT),
+        // The producers are known up to `from`: entries for what ended before are not made again.
+        None => Ok(Begin { aborted_below: from, ..Begin::FRONT }),
     }
 }
 

@@ -131,16 +131,21 @@ impl PartitionLog {
         self.check()?;
         assert!(!self.in_flight, "no commit is in flight during a truncation");
         mark!("truncate-fully");
-        self.pending.clear();
         self.queued = false;
         let done = self.start_anew(offset, now);
         self.fail_on(done)
     }
 
     fn start_anew(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
-        // From the end, so that what a crash leaves is a log and not one with a hole.
-        for segment in self.segments.iter().rev() {
+        // Segments whose removal is queued are still there; they come before the others.
+        let queued = std::mem::take(&mut self.pending);
+        let mut gone: Vec<_> = queued.into_iter().filter_map(Op::into_removed).collect();
+        gone.extend(self.segments.iter().cloned());
+        gone.sort_by_key(|segment| segment.base);
+        // From the end and one by one: names reach the disk in any order, and there may be no hole.
+        for segment in gone.iter().rev() {
             remove(segment, true)?;
+            self.dir.disk().sync_dir(&self.dir.path)?;
         }
         load::remove_snapshots(&self.dir, |_| true)?;
         let segment = Segment::new(&self.dir, offset);
