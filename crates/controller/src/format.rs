@@ -103,6 +103,11 @@ pub fn format(
             Contents::Damaged(what) => return invalid(format!("{}: {what}", dir.display())),
         }
         disk.create_dir(dir)?;
+        // The directory is safe before it says that it is formatted.
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            disk.sync_dir(parent)?;
+        }
         let given = options.directory_id.filter(|_| index == 0);
         let meta = MetaProperties {
             cluster_id: cluster_id.clone(),
@@ -121,9 +126,6 @@ pub fn format(
             &dir.join(ottla_log::MetaProperties::FILE),
             Bytes::from(text.encode()),
         )?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent)?;
-        }
         if index == 0 && planted("format-marker-first") {
             bootstrap(disk.as_ref(), dir, now, options, &levels, &meta)?;
         }

@@ -51,6 +51,8 @@ pub(crate) fn load(
 ) -> Result<Loaded, ControllerError> {
     let dir = metadata_dir.join(DIRECTORY);
     disk.create_dir(&dir)?;
+    // A process that was killed may have left names here that are in no cache but the system's.
+    disk.sync_dir(metadata_dir)?;
     let mut snapshots = snapshot::list(disk.as_ref(), &dir)?;
     let (from, newest) = newest(disk.as_ref(), &dir, &mut snapshots)?;
     let mut quorum_records = QuorumRecords::default();

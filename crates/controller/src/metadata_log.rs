@@ -258,6 +258,8 @@ impl MetadataLog {
             }
             mark!("metadata-segment-removed");
             self.disk.remove_file(&self.dir.join(name(first)))?;
+            // Names may reach the disk in any order, and a log must not have a hole.
+            self.disk.sync_dir(&self.dir)?;
             self.segments.remove(0);
         }
         let start = self.start();
