@@ -25,6 +25,7 @@ pub(crate) fn log(error: &LogError) -> ErrorCode {
     match error {
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         LogError::Disk(_)
+        | LogError::Replaced { .. }
         | LogError::Offline { .. }
         | LogError::Foreign { .. }
         | LogError::TopicId { .. } => ErrorCode::KafkaStorageError,

@@ -38,7 +38,7 @@ pub(crate) fn of_log(dir: &Path, error: LogError) -> NodeError {
                 path.file_name().unwrap_or(path.as_os_str()).display()
             ),
         },
-        LogError::Offline { .. } => failed("stopped serving", error),
+        LogError::Offline { .. } | LogError::Replaced { .. } => failed("stopped serving", error),
     }
 }
 

@@ -171,6 +171,11 @@ impl BatchBuilder {
         self.last_offset.map_or(self.options.base_offset, |last| last.plus(1))
     }
 
+    /// The batch covers offsets up to `last`, which compaction took away.
+    pub(crate) const fn override_last_offset(&mut self, last: Offset) {
+        self.last_offset = Some(last);
+    }
+
     /// Sets the producer after the fact, as a client does when it sends the batch.
     pub const fn set_producer(&mut self, id: ProducerId, epoch: ProducerEpoch, sequence: i32) {
         self.options.producer_id = id;
@@ -229,7 +234,7 @@ impl BatchBuilder {
         self.push(self.next_offset(), timestamp, Some(&key), Some(value), std::iter::empty())
     }
 
-    fn push<'h>(
+    pub(crate) fn push<'h>(
         &mut self,
         offset: Offset,
         timestamp: Millis,

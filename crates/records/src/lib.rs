@@ -11,6 +11,7 @@
 
 mod batch;
 mod builder;
+mod compacted;
 mod compress;
 mod control;
 mod crc;
@@ -24,6 +25,7 @@ mod varint;
 
 pub use batch::{Batch, Batches, Records};
 pub use builder::{BatchBuilder, BatchOptions, BuildError, empty_batch};
+pub use compacted::retained_batch;
 pub use compress::{Scratch, compress};
 pub use control::{ControlError, ControlRecordType, EndTransactionMarker, end_transaction_batch};
 pub use crc::crc32c;

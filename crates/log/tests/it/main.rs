@@ -6,6 +6,8 @@ mod basics;
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod damage;
