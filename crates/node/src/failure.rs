@@ -28,6 +28,9 @@ pub(crate) fn of_log(dir: &Path, error: LogError) -> NodeError {
     match error {
         LogError::Disk(error) => of_disk(dir, error),
         LogError::Corrupt { path, what } => NodeError::Damaged { path, what },
+        LogError::Damaged { ref dir, .. } => {
+            NodeError::Damaged { path: dir.clone(), what: error.to_string() }
+        }
         LogError::TopicId { ref path, .. } => {
             NodeError::Damaged { path: path.clone(), what: error.to_string() }
         }
