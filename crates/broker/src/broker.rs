@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
 use crate::admission::{Admission, AdmissionLimits};
+use crate::cleaner;
 use crate::coordinator::{self, GroupCoordinator};
 use crate::fetch_sessions::FetchSessions;
 use crate::limits::{Limits, QueuedBytes};
@@ -29,6 +30,8 @@ use crate::registration::{self, RegistrationError};
 use crate::replica::{Partitions, PartitionsStart};
 use crate::settings::{self, Settings};
 use crate::shared::{Identity, Shared};
+use crate::space::{Space, SpaceSettings};
+use crate::storage_upkeep::{self, StorageRequests};
 use crate::upkeep;
 use crate::worker::{self, WorkerStart};
 
@@ -176,6 +179,8 @@ impl Broker {
             self.threads.lock().push(thread);
         }
         self.threads.lock().push(upkeep::start(Arc::clone(&self.shared))?);
+        self.threads.lock().push(cleaner::start(Arc::clone(&self.shared))?);
+        self.threads.lock().push(storage_upkeep::start(Arc::clone(&self.shared))?);
         Ok(())
     }
 
@@ -267,6 +272,9 @@ fn build_shared(start: &BrokerStart, effective: &Effective<'_>) -> Result<Arc<Sh
         rng: Arc::clone(&start.rng),
         recovery_threads: settings.recovery_threads,
     })?;
+    let space = SpaceSettings::read(effective);
+    let storage: Arc<StorageRequests> = Arc::default();
+    storage.watch(&start.log_dirs);
     let shared = Shared {
         identity: Identity { node: start.node, cluster_id: start.cluster_id.clone() },
         listeners: start.listeners.clone(),
@@ -275,6 +283,9 @@ fn build_shared(start: &BrokerStart, effective: &Effective<'_>) -> Result<Arc<Sh
         image: ArcSwap::from(start.controller.image()),
         controller: start.controller.clone(),
         partitions,
+        space: start.log_dirs.iter().map(|dir| Space::new(Arc::clone(dir), space)).collect(),
+        storage,
+        log_dir_ids: OnceLock::new(),
         groups: GroupCoordinator::new(ottla_groups::Config::default(), Arc::clone(&start.clock)),
         sessions: FetchSessions::new(settings.fetch_session_slots, Millis(120_000)),
         settings,

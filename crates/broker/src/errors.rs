@@ -17,6 +17,8 @@ pub(crate) fn replica(error: ReplicaError) -> ErrorCode {
         }
         ReplicaError::RequestTimedOut => ErrorCode::RequestTimedOut,
         ReplicaError::KafkaStorageError => ErrorCode::KafkaStorageError,
+        // Clients retry what sounds temporary for minutes; this one they hand on at once.
+        ReplicaError::NoSpace => ErrorCode::PolicyViolation,
     }
 }
 
@@ -25,6 +27,7 @@ pub(crate) fn log(error: &LogError) -> ErrorCode {
     match error {
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         LogError::Disk(_)
+        | LogError::Damaged { .. }
         | LogError::Replaced { .. }
         | LogError::Offline { .. }
         | LogError::Foreign { .. }
@@ -38,6 +41,7 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
         AppendError::Producer(error) => producer(error),
         AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
         AppendError::OutOfOrder { .. } => ErrorCode::UnknownServerError,
+        AppendError::NoSpace { .. } => ErrorCode::PolicyViolation,
         AppendError::Malformed(_) => ErrorCode::CorruptMessage,
         AppendError::Failed(error) => log(error),
     }

@@ -55,6 +55,8 @@ pub(crate) fn register(
         let path = dir.path().display().to_string();
         log_dirs.push(id.ok_or(RegistrationError::NoDirectoryId { path })?);
     }
+    let ids = shared.log_dir_ids.get_or_init(|| log_dirs.clone());
+    assert!(*ids == log_dirs, "a broker registers with the directories that it has");
     let listeners = shared.listeners.iter().zip(addresses).map(|(config, (name, address))| {
         let (host, port) = match &config.advertised {
             Some((host, port)) => (host.clone(), *port),
@@ -101,13 +103,23 @@ fn call(shared: &Shared, command: Command) -> Result<Reply, RegistrationError> {
 fn beat(shared: &Shared, want_shut_down: bool) -> BrokerHeartbeatRequest {
     let image = shared.controller.image();
     let node = shared.identity.node;
+    let ids = shared.log_dir_ids.get().map_or(&[][..], Vec::as_slice);
+    let failed = ids.iter().zip(&shared.space).filter(|(_, space)| space.has_failed());
     BrokerHeartbeatRequest {
         broker_id: node.get(),
         broker_epoch: image.broker(node).map_or(-1, |broker| broker.epoch),
         current_metadata_offset: image.position().offset.get(),
         want_fence: false,
         want_shut_down,
+        offline_log_dirs: failed.map(|(id, _)| *id).collect(),
         ..Default::default()
+    }
+}
+
+/// Says so now: something has changed that the controller should know.
+pub(crate) fn beat_now(shared: &Shared) {
+    if let Err(refusal) = shared.controller.call(Command::BrokerHeartbeat(beat(shared, false))) {
+        warn!(%refusal, "the controller did not take the heartbeat");
     }
 }
 

@@ -29,6 +29,12 @@ pub(crate) struct Settings {
     pub(crate) recovery_threads: usize,
     /// How often log starts are (`log.flush.start.offset.checkpoint.interval.ms`).
     pub(crate) log_start_interval: Duration,
+    /// How often old segments are looked for (`log.retention.check.interval.ms`).
+    pub(crate) retention_interval: Duration,
+    /// When they are looked for first (`log.initial.task.delay.ms`).
+    pub(crate) first_task_delay: Duration,
+    /// How often idle producers are looked for (`producer.id.expiration.check.interval.ms`).
+    pub(crate) producer_check_interval: Duration,
 }
 
 impl Settings {
@@ -51,6 +57,9 @@ impl Settings {
             recovery_point_interval: interval("log.flush.offset.checkpoint.interval.ms"),
             recovery_threads: size("num.recovery.threads.per.data.dir").clamp(1, cores()),
             log_start_interval: interval("log.flush.start.offset.checkpoint.interval.ms"),
+            retention_interval: interval("log.retention.check.interval.ms"),
+            first_task_delay: interval("log.initial.task.delay.ms"),
+            producer_check_interval: interval("producer.id.expiration.check.interval.ms"),
         }
     }
 }
@@ -89,6 +98,9 @@ mod tests {
         assert_eq!(settings.high_watermark_interval, Duration::from_secs(5));
         assert_eq!(settings.recovery_point_interval, Duration::from_secs(60));
         assert_eq!(settings.log_start_interval, Duration::from_secs(60));
+        assert_eq!(settings.retention_interval, Duration::from_secs(300));
+        assert_eq!(settings.first_task_delay, Duration::from_secs(30));
+        assert_eq!(settings.producer_check_interval, Duration::from_secs(600));
         assert_eq!(backlog, 50);
     }
 

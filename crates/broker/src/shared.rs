@@ -1,15 +1,15 @@
 //! What all workers share: configuration, the metadata image, the partitions and coordinators
 //! hosted here, the way to the controller. Must not know connections.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use ottla_controller::ControllerHandle;
 use ottla_env::{Clock, Rng};
 use ottla_metadata::Image;
 use ottla_metadata::configs::{BrokerProperties, Effective};
-use ottla_protocol::{Millis, NodeId};
+use ottla_protocol::{Millis, NodeId, Uuid};
 
 use crate::admission::Admission;
 use crate::coordinator::GroupCoordinator;
@@ -17,6 +17,8 @@ use crate::fetch_sessions::FetchSessions;
 use crate::listener::ListenerConfig;
 use crate::replica::Partitions;
 use crate::settings::Settings;
+use crate::space::Space;
+use crate::storage_upkeep::StorageRequests;
 
 /// What the broker is started with, besides its limits and where it listens.
 #[derive(Debug)]
@@ -35,6 +37,11 @@ pub(crate) struct Shared {
     pub(crate) image: ArcSwap<Image>,
     pub(crate) controller: ControllerHandle,
     pub(crate) partitions: Arc<Partitions>,
+    /// Free space, by log directory.
+    pub(crate) space: Vec<Space>,
+    pub(crate) storage: Arc<StorageRequests>,
+    /// The log directories' ids, once the broker has registered with them.
+    pub(crate) log_dir_ids: OnceLock<Vec<Uuid>>,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) sessions: FetchSessions,
     pub(crate) clock: Arc<dyn Clock>,
@@ -53,6 +60,14 @@ impl Shared {
     pub(crate) fn with_effective<T>(&self, read: impl FnOnce(&Effective<'_>) -> T) -> T {
         let image = self.image.load();
         read(&Effective { image: &image, node: self.identity.node, properties: &self.properties })
+    }
+
+    /// Why no records and no partitions are taken: every log directory is full. A sentence for
+    /// clients.
+    pub(crate) fn no_space(&self) -> Option<String> {
+        let mut refusals = self.space.iter().filter(|s| !s.has_failed()).map(Space::refusal);
+        let first = refusals.next()??;
+        refusals.all(|refusal| refusal.is_some()).then_some(first)
     }
 
     /// The epoch under which this broker is registered; −1 before.

@@ -50,6 +50,10 @@ pub(crate) async fn create_on_demand(
     shared: &Arc<Shared>,
     names: Vec<StrBytes>,
 ) -> Vec<(StrBytes, ErrorCode)> {
+    // Groups go on from what is kept back for them.
+    if shared.no_space().is_some() && !names.iter().all(|name| is_internal(name)) {
+        return names.into_iter().map(|name| (name, ErrorCode::PolicyViolation)).collect();
+    }
     let topics = names.iter().map(|name| creatable(shared, name)).collect();
     let request = CreateTopicsRequest { topics, ..Default::default() };
     let reply = match call(shared, Command::CreateTopics(request)).await {

@@ -1,5 +1,4 @@
-//! The thread for what comes back every so often: checkpoints, directories to remove, partitions
-//! that idle. Must not know what is in checkpoints or logs.
+//! The thread for what comes back every so often: checkpoints, partitions that idle. Must not know what is in checkpoints or logs.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,17 +9,13 @@ use ottla_log::OffsetCheckpoint;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
-/// How often deleted partitions' directories are looked for.
-const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often idle partitions are looked at.
 const TICK_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Checkpoint(OffsetCheckpoint),
-    /// Remove what was put aside, after its time.
-    Remove,
-    /// Forget idle producers, give back idle tails.
+    /// Give back idle tails.
     Tick,
 }
 
@@ -43,7 +38,6 @@ impl Timetable {
             (Task::Checkpoint(OffsetCheckpoint::HighWatermark), settings.high_watermark_interval),
             (Task::Checkpoint(OffsetCheckpoint::RecoveryPoint), settings.recovery_point_interval),
             (Task::Checkpoint(OffsetCheckpoint::LogStart), settings.log_start_interval),
-            (Task::Remove, REMOVE_INTERVAL),
             (Task::Tick, TICK_INTERVAL),
         ];
         let row = |(task, every)| Row { task, every, next: later(now, every) };
@@ -86,7 +80,6 @@ pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
             for task in timetable.take_due(Instant::now()) {
                 match task {
                     Task::Checkpoint(which) => shared.partitions.checkpoint(which),
-                    Task::Remove => shared.partitions.remove_due(),
                     Task::Tick => shared.partitions.tick(shared.now()),
                 }
             }
@@ -123,13 +116,10 @@ mod tests {
             seen,
             [
                 (5, high_watermark),
-                (5, Task::Remove),
                 (7, recovery_point),
                 (10, high_watermark),
-                (10, Task::Remove),
                 (14, recovery_point),
                 (15, high_watermark),
-                (15, Task::Remove),
             ]
         );
     }

@@ -76,7 +76,9 @@ pub fn append_error(error: ErrorCode) -> ErrorCode {
         ErrorCode::UnknownTopicOrPartition
         | ErrorCode::NotEnoughReplicas
         | ErrorCode::NotEnoughReplicasAfterAppend
-        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+        | ErrorCode::RequestTimedOut
+        // There is no space: for now, which clients wait for.
+        | ErrorCode::PolicyViolation => ErrorCode::CoordinatorNotAvailable,
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
         ErrorCode::MessageTooLarge
         | ErrorCode::RecordListTooLarge

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ottla_log::AppendError;
 use ottla_metadata::Topic;
 use ottla_partition::{Acks, AppendContext, ReplicaError};
 use ottla_protocol::k00_produce::{
@@ -22,6 +23,7 @@ use crate::connection::{CloseReason, Handled, Segments};
 use crate::dispatch::Context;
 use crate::errors;
 use crate::replica::{AckToken, HostedPartition, ProduceWait, Refused};
+use crate::space::Space;
 use crate::topics;
 
 /// Batches below this size are copied out of their frame, and so are those of less than half of
@@ -89,6 +91,9 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
             if let (0, Err(error)) = (answer.error_code, outcome) {
                 answer.error_code = errors::replica(error).into();
                 answer.base_offset = -1;
+                if error == ReplicaError::NoSpace {
+                    answer.error_message = Some(StrBytes::from(error.to_string()));
+                }
             }
         }
         respond(&context, &parts, answers)
@@ -206,6 +211,11 @@ fn append_one(
     if topics::is_internal(&partition.name.topic) {
         return refuse(ErrorCode::InvalidTopicException, None);
     }
+    let space = cx.shared.space.get(partition.dir);
+    if let Some(full) = space.and_then(Space::refusal) {
+        cx.shared.storage.is_full();
+        return refuse(ErrorCode::PolicyViolation, Some(StrBytes::from(full)));
+    }
     // An absent batch is refused as an empty one, as in Kafka.
     let mut batch = batch.unwrap_or_default();
     if let Err(refusal) = check_produced(cx.version, &batch) {
@@ -223,6 +233,9 @@ fn append_one(
         Some(rebuilt) => batch = BytesMut::from(&rebuilt[..]),
         None => batch.truncate(validated.size),
     }
+    if let Some(space) = space {
+        space.on_append(batch.len());
+    }
     match partition.append(batch, &AppendContext::CLIENT, now, token) {
         Ok((appended, log_start)) => PartitionProduceResponse {
             base_offset: appended.base_offset.get(),
@@ -231,6 +244,9 @@ fn append_one(
             ..Default::default()
         },
         Err(Refused::Replica(error)) => refuse(errors::replica(error), None),
+        Err(Refused::Log(error @ AppendError::NoSpace { .. })) => {
+            refuse(errors::append(&error), Some(StrBytes::from(error.to_string())))
+        }
         Err(Refused::Log(error)) => at_log(&partition, refuse(errors::append(&error), None)),
     }
 }

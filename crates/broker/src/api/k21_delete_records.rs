@@ -45,8 +45,7 @@ fn one(cx: &Context, topic: &str, partition: &DeleteRecordsPartition) -> Result<
     if !hosted.config().deletes_records() {
         return Err(ErrorCode::PolicyViolation);
     }
-    hosted
-        .delete_records(partition.offset)
-        .map_err(errors::replica)?
-        .ok_or(ErrorCode::OffsetOutOfRange)
+    let start = hosted.delete_records(partition.offset).map_err(errors::replica)?;
+    cx.shared.storage.log_starts_moved();
+    start.ok_or(ErrorCode::OffsetOutOfRange)
 }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use ottla_metadata::{Command, Refusal, Reply};
 use ottla_protocol::k37_create_partitions::CreatePartitionsTopicResult;
-use ottla_protocol::{CreatePartitionsRequest, CreatePartitionsResponse, TopicId};
+use ottla_protocol::{CreatePartitionsRequest, CreatePartitionsResponse, ErrorCode, TopicId};
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
@@ -14,6 +14,11 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let context = cx.clone();
     later!(cx, Later, async move {
         let asked = request.clone();
+        if !asked.validate_only
+            && let Some(full) = context.shared.no_space()
+        {
+            return refused(&asked, &Refusal::new(ErrorCode::PolicyViolation, full));
+        }
         match topics::call(&context.shared, Command::CreatePartitions(request)).await {
             Ok(Reply::CreatePartitions(response)) => {
                 let image = context.shared.image.load_full();

@@ -1,10 +1,12 @@
 //! A partition's settings, ready for use. Must not know where they come from.
 
-use ottla_log::LogConfig;
+use ottla_log::{LogConfig, RetentionRules};
 use ottla_metadata::configs::{self, FlushMode, TopicConfig};
 use ottla_partition::{ProducerRules, ReplicaConfig};
 use ottla_protocol::Millis;
 use ottla_records::{AppendOrigin, Compression, TargetCompression, TimestampType, ValidationRules};
+
+use crate::cleaner::CleaningConfig;
 
 /// Settings of one partition.
 #[derive(Debug)]
@@ -12,8 +14,9 @@ pub(crate) struct PartitionConfig {
     pub(crate) log: LogConfig,
     pub(crate) replica: ReplicaConfig,
     pub(crate) producers: ProducerRules,
+    pub(crate) retention: RetentionRules,
+    pub(crate) cleaning: CleaningConfig,
     rules: ValidationRules,
-    deletes: bool,
 }
 
 impl PartitionConfig {
@@ -24,6 +27,7 @@ impl PartitionConfig {
         let size = |n: i32| usize::try_from(n).unwrap_or(0);
         Self {
             log: LogConfig {
+                compact: topic.compact,
                 segment_bytes: unsigned(topic.segment_bytes),
                 segment_ms: Millis(topic.segment_ms),
                 segment_jitter_ms: jitter_ms,
@@ -35,6 +39,7 @@ impl PartitionConfig {
                     ottla_log::FlushMode::Os
                 },
                 max_decompressed_bytes: size(topic.max_decompressed_message_bytes),
+                file_delete_delay: Millis(topic.file_delete_delay_ms),
                 ..LogConfig::default()
             },
             replica: ReplicaConfig {
@@ -42,6 +47,12 @@ impl PartitionConfig {
                 min_insync_replicas: size(topic.min_insync_replicas),
             },
             producers,
+            retention: RetentionRules {
+                delete: topic.delete,
+                retention_ms: (topic.retention_ms >= 0).then_some(Millis(topic.retention_ms)),
+                retention_bytes: u64::try_from(topic.retention_bytes).ok(),
+            },
+            cleaning: CleaningConfig::new(topic),
             rules: ValidationRules {
                 origin: AppendOrigin::Client,
                 max_message_bytes: size(topic.max_message_bytes),
@@ -57,7 +68,6 @@ impl PartitionConfig {
                 max_decompressed_message_bytes: topic.max_decompressed_message_bytes,
                 ..ValidationRules::default()
             },
-            deletes: topic.delete,
         }
     }
 
@@ -68,7 +78,7 @@ impl PartitionConfig {
 
     /// Whether records may be deleted: `cleanup.policy` contains `delete`.
     pub(crate) fn deletes_records(&self) -> bool {
-        self.deletes
+        self.retention.delete
     }
 
     /// What a client's batch is held against at the time `now`.

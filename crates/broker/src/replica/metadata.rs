@@ -224,7 +224,12 @@ impl Partitions {
 
     /// The log directory with the fewest partitions, as Kafka chooses it.
     fn emptiest(&self) -> usize {
-        (0..self.volumes.len()).min_by_key(|volume| self.count_in(*volume)).unwrap_or(0)
+        let unfit = |index: usize| {
+            let dir = self.volumes.get(index).map(|volume| &volume.dir);
+            dir.map(|dir| (dir.failure().is_some(), dir.is_full()))
+        };
+        let indexes = 0..self.volumes.len();
+        indexes.min_by_key(|index| (unfit(*index), self.count_in(*index))).unwrap_or(0)
     }
 
     /// Nothing is opened for the partition any more; waits for what is under way.

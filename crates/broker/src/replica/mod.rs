@@ -2,11 +2,14 @@
 //! requests or connections.
 
 mod checkpoints;
+mod cleaning;
 mod config;
 mod metadata;
+mod no_space;
 mod opening;
 mod partition;
 mod partitions;
+mod retention;
 mod stop;
 mod volume;
 mod waits;
@@ -17,4 +20,5 @@ pub(crate) use self::partition::{
     FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation, Refused,
 };
 pub(crate) use self::partitions::{Partitions, PartitionsStart};
+pub(crate) use self::volume::Volume;
 pub(crate) use self::waits::{AckToken, ProduceWait};

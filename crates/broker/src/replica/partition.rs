@@ -34,19 +34,19 @@ pub(crate) struct HostedPartition {
     pub(crate) topic_id: TopicId,
     /// Index of its log directory.
     pub(crate) dir: usize,
-    committer: Arc<Committer<Self>>,
+    pub(super) committer: Arc<Committer<Self>>,
     /// Who may remove, replace or cut segments of its log; never waited for under the lock.
     pub(crate) maintenance: Arc<Maintenance>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Told when the committer is done with what it took.
-    committed: Condvar,
+    pub(super) committed: Condvar,
     next_wait: AtomicU64,
 }
 
-struct State {
-    log: PartitionLog,
-    replica: Replica<AckToken>,
-    config: Arc<PartitionConfig>,
+pub(super) struct State {
+    pub(super) log: PartitionLog,
+    pub(super) replica: Replica<AckToken>,
+    pub(super) config: Arc<PartitionConfig>,
     fetches: Vec<(u64, Arc<Signal>)>,
 }
 
@@ -251,27 +251,28 @@ impl HostedPartition {
     /// Reads from `from` to the log end, also what is not written yet; for loading a coordinator.
     /// Files are read without the lock.
     pub(crate) fn read_own(&self, from: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
-        let (request, answer) = {
-            let state = self.state.lock();
-            let up_to = state.log.log_end();
-            let request = ReadRequest { from, up_to, max_bytes, at_least_one: true };
-            (request, state.log.read(&request)?)
-        };
-        let fetched = match answer {
-            Answer::Ready(fetched) => fetched,
-            Answer::Lookup(view) => view.read(&request)?,
-        };
-        Ok(fetched.batches)
+        loop {
+            let (request, answer) = {
+                let state = self.state.lock();
+                let up_to = state.log.log_end();
+                let request = ReadRequest { from, up_to, max_bytes, at_least_one: true };
+                (request, state.log.read(&request)?)
+            };
+            match answer {
+                Answer::Ready(fetched) => return Ok(fetched.batches),
+                Answer::Lookup(view) => match view.read(&request) {
+                    Err(error) if error.is_replaced() => {}
+                    read => return Ok(read?.batches),
+                },
+            }
+        }
     }
 
     /// Moves the log start forward (DeleteRecords); −1 means the high watermark. Gives the new
-    /// log start, or `None` when `offset` is beyond the high watermark.
-    pub(crate) fn delete_records(
-        self: &Arc<Self>,
-        offset: i64,
-    ) -> Result<Option<Offset>, ReplicaError> {
+    /// log start, or `None` when `offset` is beyond the high watermark. What lies below is removed
+    /// later ([`super::Partitions::remove_old_segments`]).
+    pub(crate) fn delete_records(&self, offset: i64) -> Result<Option<Offset>, ReplicaError> {
         let mut effects = Vec::new();
-        let mut needs_commit = false;
         let start = {
             let mut state = self.state.lock();
             let state = &mut *state;
@@ -282,15 +283,11 @@ impl HostedPartition {
                 return Ok(None);
             }
             if state.log.advance_log_start(to) {
-                needs_commit = state.log.delete_old_segments();
                 state.replica.on_log_start(state.log.log_start(), &mut effects);
                 state.heed(&effects);
             }
             state.log.log_start()
         };
-        if needs_commit {
-            self.committer.enqueue(Arc::clone(self));
-        }
         self.deliver(effects);
         Ok(Some(start))
     }
@@ -349,19 +346,18 @@ impl HostedPartition {
         self.state.lock().replica.role() == Role::Leader
     }
 
-    /// Answers what has waited too long and forgets idle producers.
+    /// Answers what has waited too long and gives memory back.
     pub(crate) fn on_tick(&self, now: Millis) {
         let mut effects = Vec::new();
         {
             let mut state = self.state.lock();
             state.replica.on_tick(now, &mut effects);
-            state.log.producers_mut().remove_expired(now);
             state.log.evict_tail();
         }
         self.deliver(effects);
     }
 
-    /// The broker stops: nobody waits any longer.
+    /// The broker stops, or the log directory has failed: nobody waits any longer.
     pub(crate) fn retire(&self) {
         let mut effects = Vec::new();
         self.state.lock().replica.on_failure(&mut effects);
@@ -413,13 +409,13 @@ impl HostedPartition {
         }
     }
 
-    fn wake_fetches(&self) {
+    pub(super) fn wake_fetches(&self) {
         for (_, signal) in &self.state.lock().fetches {
             signal.raise();
         }
     }
 
-    fn deliver(&self, effects: Vec<ReplicaEffect<AckToken>>) {
+    pub(super) fn deliver(&self, effects: Vec<ReplicaEffect<AckToken>>) {
         if effects.iter().any(|e| matches!(e, ReplicaEffect::HighWatermark(_))) {
             self.wake_fetches();
         }
@@ -429,7 +425,7 @@ impl HostedPartition {
 
 impl State {
     /// Tells the producers' states of a new high watermark.
-    fn heed(&mut self, effects: &[ReplicaEffect<AckToken>]) {
+    pub(super) fn heed(&mut self, effects: &[ReplicaEffect<AckToken>]) {
         for effect in effects {
             if let ReplicaEffect::HighWatermark(offset) = effect {
                 self.log.producers_mut().on_high_watermark(*offset);
@@ -438,7 +434,7 @@ impl State {
     }
 
     /// Readers of committed transactions read below it.
-    fn last_stable(&self) -> Offset {
+    pub(super) fn last_stable(&self) -> Offset {
         let high_watermark = self.replica.high_watermark();
         self.log.producers().last_stable_offset(high_watermark, self.log.log_start())
     }
@@ -451,6 +447,9 @@ impl CommitTarget for HostedPartition {
 
     fn on_commit(&self, event: &CommitEvent) {
         let mut effects = Vec::new();
+        if let CommitEvent::NoSpace(error) = event {
+            return self.roll_back(error);
+        }
         {
             let mut state = self.state.lock();
             let state = &mut *state;
@@ -463,11 +462,12 @@ impl CommitTarget for HostedPartition {
                     state.replica.on_durable(state.log.durable_end(), &mut effects);
                 }
                 CommitEvent::Failed(_) => state.replica.on_failure(&mut effects),
+                CommitEvent::NoSpace(_) => {}
             }
             state.heed(&effects);
         }
         match event {
-            CommitEvent::Written { .. } => {}
+            CommitEvent::Written { .. } | CommitEvent::NoSpace(_) => {}
             CommitEvent::Durable { .. } => {
                 self.committed.notify_all();
             }

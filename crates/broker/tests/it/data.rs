@@ -40,13 +40,13 @@ pub(crate) fn delete(client: &mut Client, name: &'static str) {
     assert_eq!(client.ask(5, &request).unwrap().responses[0].error_code, 0);
 }
 
-fn batch(options: BatchOptions, value: &[u8]) -> Bytes {
+pub(crate) fn batch(options: BatchOptions, value: &[u8]) -> Bytes {
     let mut builder = BatchBuilder::new(options).unwrap();
     builder.append(Millis(NOW), None, Some(value), &[]).unwrap();
     builder.build().unwrap().into()
 }
 
-fn produce(acks: i16, name: &'static str, records: Bytes) -> ProduceRequest {
+pub(crate) fn produce(acks: i16, name: &'static str, records: Bytes) -> ProduceRequest {
     let partition =
         PartitionProduceData { records: Some(Records::from(records)), ..Default::default() };
     let topic = TopicProduceData {
@@ -57,19 +57,19 @@ fn produce(acks: i16, name: &'static str, records: Bytes) -> ProduceRequest {
     ProduceRequest { acks, timeout_ms: 0, topic_data: vec![topic], ..ProduceRequest::default() }
 }
 
-fn produced(client: &mut Client, request: &ProduceRequest) -> PartitionProduceResponse {
+pub(crate) fn produced(client: &mut Client, request: &ProduceRequest) -> PartitionProduceResponse {
     let mut answer = client.ask(12, request).unwrap();
     answer.responses.remove(0).partition_responses.remove(0)
 }
 
-fn write(client: &mut Client, name: &'static str, value: &[u8]) -> i64 {
+pub(crate) fn write(client: &mut Client, name: &'static str, value: &[u8]) -> i64 {
     let request = produce(-1, name, batch(BatchOptions::default(), value));
     let answer = produced(client, &request);
     assert_eq!(answer.error_code, 0);
     answer.base_offset
 }
 
-fn fetch(name: &'static str, offsets: &[i64]) -> FetchRequest {
+pub(crate) fn fetch(name: &'static str, offsets: &[i64]) -> FetchRequest {
     let partition = |offset: &i64| FetchPartition {
         fetch_offset: *offset,
         partition_max_bytes: 1 << 20,
@@ -89,13 +89,13 @@ fn fetch(name: &'static str, offsets: &[i64]) -> FetchRequest {
     }
 }
 
-fn fetched(client: &mut Client, request: &FetchRequest) -> Vec<PartitionData> {
+pub(crate) fn fetched(client: &mut Client, request: &FetchRequest) -> Vec<PartitionData> {
     let mut answer = client.ask(12, request).unwrap();
     assert_eq!(answer.error_code, 0);
     answer.responses.remove(0).partitions
 }
 
-fn values(partition: &PartitionData) -> Vec<Vec<u8>> {
+pub(crate) fn values(partition: &PartitionData) -> Vec<Vec<u8>> {
     assert_eq!(partition.error_code, 0);
     let records = partition.records.as_ref().unwrap();
     let bytes: Vec<u8> = records.pieces().flatten().copied().collect();

@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) disk: Arc<MemoryDisk>,
     pub(crate) clock: Arc<ManualClock>,
     rng: Arc<SeededRng>,
+    dirs: Vec<PathBuf>,
 }
 
 /// A broker and its controller.
@@ -44,10 +45,16 @@ pub(crate) struct Running {
 impl World {
     /// A disk with one formatted data directory.
     pub(crate) fn new() -> Self {
+        Self::with_dirs(&["/data"])
+    }
+
+    /// A disk with these formatted data directories; the first has the metadata.
+    pub(crate) fn with_dirs(dirs: &[&str]) -> Self {
         let world = Self {
             disk: Arc::new(MemoryDisk::new()),
             clock: Arc::new(ManualClock::new(NOW)),
             rng: Arc::new(SeededRng::new(7)),
+            dirs: dirs.iter().map(PathBuf::from).collect(),
         };
         let options = FormatOptions {
             cluster_id: Some("4L6g3nShT-eMCtK--X86sw".to_owned()),
@@ -61,7 +68,7 @@ impl World {
             }),
             ignore_formatted: false,
         };
-        format(&world.any_disk(), &*world.rng, Millis(NOW), &[Self::dir()], &options).unwrap();
+        format(&world.any_disk(), &*world.rng, Millis(NOW), &world.dirs, &options).unwrap();
         world
     }
 
@@ -95,7 +102,7 @@ impl World {
     pub(crate) fn broker_start(&self, settings: &[(&str, &str)]) -> BrokerStart {
         let mut properties: BrokerProperties = settings.iter().copied().collect();
         properties.set("node.id", "1");
-        let log_dir = LogDir::open(self.any_disk(), &Self::dir(), LogDirLimits::default()).unwrap();
+        let open = |dir| LogDir::open(self.any_disk(), dir, LogDirLimits::default()).unwrap();
         BrokerStart {
             node: NodeId(1),
             cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),
@@ -104,7 +111,7 @@ impl World {
             limits: Limits::default(),
             controller: self.controller(&properties),
             properties,
-            log_dirs: vec![log_dir],
+            log_dirs: self.dirs.iter().map(|dir| open(dir)).collect(),
             clock: Arc::clone(&self.clock) as _,
             rng: Arc::clone(&self.rng) as _,
         }

@@ -12,3 +12,7 @@ mod fixture;
 mod life;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod space;
+#[cfg(test)]
+mod storage;

@@ -122,7 +122,7 @@ impl Retention {
                 while gone < eligible {
                     let newest = self.newest(gone)?;
                     from_the_future = newest.filter(|newest| *newest > now);
-                    if !newest.is_some_and(|newest| now.0.saturating_sub(newest.0) > limit.0) {
+                    if newest.is_none_or(|newest| now.0.saturating_sub(newest.0) <= limit.0) {
                         break;
                     }
                     gone += 1;

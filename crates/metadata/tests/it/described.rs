@@ -8,13 +8,18 @@ use crate::cluster::Cluster;
 use crate::decisions::topic;
 
 /// Settings whose default is Ottla's own, and Ottla's own settings.
-const DIFFERENT: [&str; 6] = [
+const DIFFERENT: [&str; 11] = [
     "flush.mode",
     "group.initial.rebalance.delay.ms",
     "listeners",
     "log.dir",
+    "log.dir.free.refuse.bytes",
+    "log.dir.free.warn.bytes",
+    "log.initial.task.delay.ms",
     "max.connections",
     "max.connections.per.ip",
+    "metadata.log.reserve.bytes",
+    "producer.id.expiration.check.interval.ms",
 ];
 
 fn source(source: ConfigSource) -> &'static str {

@@ -1,0 +1,94 @@
+//! A partition for whose records there was no space: it goes back to what is written, whoever waits
+//! for more is told at once, and it takes no records until there is space. Must not know how that
+//! is found out.
+
+use std::sync::Arc;
+
+use ottla_log::LogError;
+use ottla_partition::Role;
+use ottla_protocol::Millis;
+use tracing::{error, info, warn};
+
+use super::{HostedPartition, Partitions};
+
+impl Partitions {
+    /// There is space in a log directory: its partitions that had none take records again.
+    pub(crate) fn resume(&self, volume: usize, now: Millis) {
+        for hosted in self.all().iter().filter(|hosted| hosted.dir == volume) {
+            if let Err(error) = hosted.resume(now) {
+                if error.is_no_space() {
+                    // The next time there is more.
+                    if let Some(volume) = self.volumes.get(volume) {
+                        volume.dir.set_full(true);
+                    }
+                    return;
+                }
+                error!(partition = %hosted.name, %error, "it takes no records");
+            }
+        }
+    }
+}
+
+impl Partitions {
+    /// A log directory has failed: its partitions answer with that. Gives how many did not before.
+    pub(crate) fn fail_in(&self, volume: usize) -> usize {
+        let all = self.all();
+        let here = all.iter().filter(|hosted| hosted.dir == volume && !hosted.has_failed());
+        here.map(|hosted| hosted.retire()).count()
+    }
+}
+
+impl HostedPartition {
+    fn has_failed(&self) -> bool {
+        self.state.lock().replica.role() == Role::Failed
+    }
+
+    /// From the committer: what it took was not written. Files are cut without the lock.
+    pub(super) fn roll_back(&self, error: &LogError) {
+        warn!(partition = %self.name, %error, "records are refused: there was no space for them");
+        let rollback = self.state.lock().log.begin_rollback();
+        let cut = rollback.run();
+        let mut effects = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            match state.log.finish_rollback(cut) {
+                // What it queued is written with the next commit: it is not needed before.
+                Ok(_needs_commit) => {
+                    state.replica.on_no_space(state.log.log_end(), &mut effects);
+                }
+                Err(error) => {
+                    error!(partition = %self.name, %error, "what was half written stays");
+                    state.replica.on_failure(&mut effects);
+                }
+            }
+            state.heed(&effects);
+        }
+        self.committed.notify_all();
+        self.deliver(effects);
+        self.wake_fetches();
+    }
+
+    /// Takes records again, when it was without space.
+    fn resume(self: &Arc<Self>, now: Millis) -> Result<(), LogError> {
+        let Some(reload) = self.state.lock().log.begin_resume() else { return Ok(()) };
+        let Some(_claim) = self.maintenance.claim() else { return Ok(()) };
+        let read = match reload.run(now) {
+            // Its partition is being deleted.
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        let needs_commit = {
+            let mut state = self.state.lock();
+            let high_watermark = state.replica.high_watermark();
+            let needs_commit = state.log.finish_resume(read);
+            state.log.producers_mut().on_high_watermark(high_watermark);
+            needs_commit
+        };
+        if needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
+        info!(partition = %self.name, "there is space: records are taken again");
+        Ok(())
+    }
+}

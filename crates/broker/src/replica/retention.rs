@@ -1,0 +1,116 @@
+//! Old segments go: by time and size as the topic's settings say, and below the log's start. First
+//! the new start is written down, then the files are let go of. Must not know Kafka's rules, which
+//! are the log's, nor when this is called.
+
+use std::sync::Arc;
+
+use ottla_log::{LogError, OffsetCheckpoint, PartitionLog};
+use ottla_protocol::{Millis, Offset};
+use tracing::{info, warn};
+
+use super::{HostedPartition, Partitions};
+
+impl Partitions {
+    /// Applies the retention settings of all partitions.
+    pub(crate) fn retain(&self, now: Millis) {
+        for hosted in self.all() {
+            if let Err(error) = hosted.retain(now) {
+                warn!(partition = %hosted.name, %error, "old segments are not looked for");
+            }
+        }
+        self.remove_old_segments();
+    }
+
+    /// Lets go of the segments that lie below the start of their log, once that start is written
+    /// down: after retention, and after DeleteRecords.
+    pub(crate) fn remove_old_segments(&self) {
+        let mut old: Vec<(Arc<HostedPartition>, Offset)> = Vec::new();
+        for hosted in self.all() {
+            let found = |log: &PartitionLog| (log.old_segments() > 0).then(|| log.log_start());
+            if let Some(start) = hosted.with_log(found) {
+                old.push((hosted, start));
+            }
+        }
+        for (index, volume) in self.volumes.iter().enumerate() {
+            if volume.dir.failure().is_some() || !old.iter().any(|(hosted, _)| hosted.dir == index)
+            {
+                continue;
+            }
+            // Without it a restart could find the start back where it was, and a hole behind it.
+            if let Err(error) = self.checkpoint_volume(index, OffsetCheckpoint::LogStart) {
+                let path = volume.dir.path().display();
+                warn!(%path, %error, "old segments stay: where the logs begin is not written down");
+                continue;
+            }
+            for (hosted, start) in old.iter().filter(|(hosted, _)| hosted.dir == index) {
+                hosted.remove_segments_below(*start);
+            }
+        }
+    }
+
+    /// Removes the files that logs have let go of, when their time has come; all of them in a log
+    /// directory that is full. `now` is on the monotonic clock.
+    pub(crate) fn remove_buried(&self, now: Millis) {
+        for volume in self.volumes.iter().filter(|volume| volume.dir.failure().is_none()) {
+            if let Err(error) = volume.dir.remove_buried(now, volume.dir.is_full()) {
+                warn!(%error, "a file of an old segment stays until the next start");
+            }
+        }
+    }
+
+    /// Forgets producers that have been idle for too long (`producer.id.expiration.ms`).
+    pub(crate) fn expire_producers(&self, now: Millis) {
+        for hosted in self.all() {
+            hosted.state.lock().log.producers_mut().remove_expired(now);
+        }
+    }
+}
+
+impl HostedPartition {
+    /// Moves the log's start over what its settings let go, and closes an idle last segment. While
+    /// someone else works on the log's segments, it waits for the next time.
+    fn retain(self: &Arc<Self>, now: Millis) -> Result<(), LogError> {
+        let Some(_claim) = self.maintenance.try_claim() else { return Ok(()) };
+        let (retention, up_to, rules) = {
+            let state = self.state.lock();
+            (state.log.retention(), state.last_stable(), state.config.retention)
+        };
+        let plan = match retention.plan(&rules, up_to, now) {
+            // Its partition is being deleted.
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        if let Some(future) = plan.as_ref().and_then(|plan| plan.from_the_future) {
+            let timestamp = future.get();
+            warn!(partition = %self.name, timestamp, "a record from the future keeps a segment");
+        }
+        let mut effects = Vec::new();
+        let (moved, needs_commit) = {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            let up_to = state.last_stable();
+            let moved = plan.is_some_and(|plan| state.log.retain(&plan, up_to, now));
+            if moved {
+                state.replica.on_log_start(state.log.log_start(), &mut effects);
+                state.heed(&effects);
+            }
+            let needs_commit = state.log.roll_idle(now);
+            (moved.then(|| state.log.log_start()), needs_commit)
+        };
+        if needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
+        self.deliver(effects);
+        if let Some(start) = moved {
+            info!(partition = %self.name, start = start.get(), "old records go: the log begins anew");
+        }
+        Ok(())
+    }
+
+    fn remove_segments_below(self: &Arc<Self>, start: Offset) {
+        let Some(_claim) = self.maintenance.try_claim() else { return };
+        if self.state.lock().log.delete_old_segments(start) {
+            self.committer.enqueue(Arc::clone(self));
+        }
+    }
+}

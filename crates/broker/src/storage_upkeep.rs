@@ -1,0 +1,267 @@
+//! The thread for what keeps the log directories in order: old segments, free space, what was
+//! deleted, idle producers, and a directory that has failed. Must not know how any of it is done.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use ottla_log::LogDir;
+use ottla_protocol::Millis;
+use tracing::{error, warn};
+
+use crate::registration;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::space::{Change, SpaceSettings, WAIT_FULL};
+
+/// How often files and directories that were put aside are looked for.
+const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest that the thread sleeps.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// A directory whose space cannot be measured is asked again after this long.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+
+/// What others want of the thread, at once.
+#[derive(Debug, Default)]
+pub(crate) struct StorageRequests {
+    thread: OnceLock<Thread>,
+    log_starts: AtomicBool,
+    failures: AtomicBool,
+    full: AtomicBool,
+}
+
+impl StorageRequests {
+    /// Logs begin later than before (DeleteRecords): what lies below can go.
+    pub(crate) fn log_starts_moved(&self) {
+        self.ask(&self.log_starts);
+    }
+
+    /// Someone was refused because a log directory is full: it is to be looked after.
+    pub(crate) fn is_full(&self) {
+        if !self.full.load(Ordering::Relaxed) {
+            self.ask(&self.full);
+        }
+    }
+
+    /// Tells the thread when one of the directories fails.
+    pub(crate) fn watch(self: &Arc<Self>, dirs: &[Arc<LogDir>]) {
+        for dir in dirs {
+            let requests = Arc::downgrade(self);
+            dir.on_failure(move || {
+                if let Some(requests) = requests.upgrade() {
+                    requests.ask(&requests.failures);
+                }
+            });
+        }
+    }
+
+    fn ask(&self, what: &AtomicBool) {
+        what.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// Apply the retention settings.
+    Retain,
+    /// Remove what was put aside, after its time.
+    Remove,
+    /// Forget idle producers.
+    ExpireProducers,
+    /// Measure the free space of a log directory.
+    Measure(usize),
+}
+
+#[derive(Debug)]
+struct Row {
+    task: Task,
+    every: Duration,
+    next: Instant,
+}
+
+/// When what is due.
+#[derive(Debug)]
+struct Timetable {
+    rows: Vec<Row>,
+}
+
+impl Timetable {
+    fn new(settings: &Settings, dirs: usize, now: Instant) -> Self {
+        let first = settings.first_task_delay;
+        let expire = settings.producer_check_interval;
+        let mut rows = vec![
+            (Task::Retain, settings.retention_interval, first),
+            (Task::Remove, REMOVE_INTERVAL, REMOVE_INTERVAL),
+            (Task::ExpireProducers, expire, expire),
+        ];
+        rows.extend((0..dirs).map(|dir| (Task::Measure(dir), WAIT_MAX, Duration::ZERO)));
+        let row = |(task, every, first)| Row { task, every, next: later(now, first) };
+        Self { rows: rows.into_iter().map(row).collect() }
+    }
+
+    fn wait(&self, now: Instant) -> Duration {
+        let next = self.rows.iter().map(|row| row.next).min();
+        next.map_or(WAIT_MAX, |next| next.saturating_duration_since(now)).min(WAIT_MAX)
+    }
+
+    fn take_due(&mut self, now: Instant) -> Vec<Task> {
+        let due = self.rows.iter_mut().filter(|row| row.next <= now);
+        due.map(|row| {
+            row.next = later(now, row.every);
+            row.task
+        })
+        .collect()
+    }
+
+    /// Space is measured soon, if it is not anyway.
+    fn measure_soon(&mut self, now: Instant) {
+        for row in self.rows.iter_mut().filter(|row| matches!(row.task, Task::Measure(_))) {
+            row.next = row.next.min(later(now, WAIT_FULL));
+        }
+    }
+
+    /// The next time of a task is this.
+    fn again(&mut self, task: Task, at: Instant) {
+        for row in self.rows.iter_mut().filter(|row| row.task == task) {
+            row.next = at;
+        }
+    }
+}
+
+/// Far enough away when the clock cannot say it.
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).or_else(|| now.checked_add(WAIT_MAX)).unwrap_or(now)
+}
+
+/// Starts the thread; it ends when it is unparked while the broker stops.
+pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("ottla-storage".to_owned()).spawn(move || run(&shared))
+}
+
+fn run(shared: &Arc<Shared>) {
+    let requests = &shared.storage;
+    requests.thread.get_or_init(std::thread::current);
+    let begun = Instant::now();
+    let mut timetable = Timetable::new(&shared.settings, shared.space.len(), begun);
+    loop {
+        if shared.is_stopping() {
+            return;
+        }
+        if requests.failures.swap(false, Ordering::AcqRel) {
+            on_failures(shared);
+        }
+        let now = Instant::now();
+        if requests.full.swap(false, Ordering::AcqRel) {
+            timetable.measure_soon(now);
+        }
+        let since = Millis(i64::try_from((now - begun).as_millis()).unwrap_or(i64::MAX));
+        for task in timetable.take_due(now) {
+            match task {
+                Task::Retain => shared.partitions.retain(shared.now()),
+                Task::Remove => {
+                    shared.partitions.remove_due();
+                    shared.partitions.remove_buried(since);
+                }
+                Task::ExpireProducers => shared.partitions.expire_producers(shared.now()),
+                Task::Measure(dir) => measure(shared, dir, (now, since), &mut timetable),
+            }
+        }
+        if requests.log_starts.swap(false, Ordering::AcqRel) {
+            shared.partitions.remove_old_segments();
+        }
+        std::thread::park_timeout(timetable.wait(Instant::now()));
+    }
+}
+
+fn measure(
+    shared: &Shared,
+    dir: usize,
+    (now, since): (Instant, Millis),
+    timetable: &mut Timetable,
+) {
+    let Some(space) = shared.space.get(dir).filter(|space| !space.has_failed()) else { return };
+    space.set(shared.with_effective(SpaceSettings::read));
+    let (change, wait) = space.measure(now).unwrap_or_else(|error| {
+        warn!(%error, "free space is not known");
+        (Change::Nothing, UNKNOWN_WAIT)
+    });
+    timetable.again(Task::Measure(dir), later(now, wait));
+    match change {
+        Change::Nothing => {}
+        // What may go makes room now, and not at its usual time.
+        Change::Full => timetable.again(Task::Retain, now),
+        Change::Back => shared.partitions.resume(dir, shared.now()),
+    }
+    if space.is_full() {
+        shared.partitions.remove_buried(since);
+    }
+}
+
+/// Partitions in a directory that has failed are not served any more, and the controller hears of
+/// it at once.
+fn on_failures(shared: &Arc<Shared>) {
+    for (index, volume) in shared.partitions.volumes.iter().enumerate() {
+        let Some(failure) = volume.dir.failure() else { continue };
+        let count = shared.partitions.fail_in(index);
+        if count > 0 {
+            error!(error = %failure, partitions = count, "the log directory is out of service");
+        }
+    }
+    registration::beat_now(shared);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_metadata::Image;
+    use ottla_metadata::configs::{BrokerProperties, Effective};
+    use ottla_protocol::NodeId;
+
+    fn timetable(start: Instant) -> Timetable {
+        let image = Image::default();
+        let properties: BrokerProperties = [
+            ("log.retention.check.interval.ms", "7000"),
+            ("log.initial.task.delay.ms", "1000"),
+            ("producer.id.expiration.check.interval.ms", "11000"),
+        ]
+        .into_iter()
+        .collect();
+        let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
+        Timetable::new(&Settings::read(&effective), 1, start)
+    }
+
+    #[test]
+    fn each_task_comes_back_at_its_own_pace() {
+        let start = Instant::now();
+        let mut timetable = timetable(start);
+        let mut seen = Vec::new();
+        let mut now = start;
+        while now < start + Duration::from_secs(15) {
+            now += timetable.wait(now);
+            for task in timetable.take_due(now) {
+                seen.push(((now - start).as_secs(), task));
+                if task == Task::Measure(0) {
+                    timetable.again(task, now + Duration::from_secs(9));
+                }
+            }
+        }
+        assert_eq!(
+            seen,
+            [
+                (0, Task::Measure(0)),
+                (1, Task::Retain),
+                (5, Task::Remove),
+                (8, Task::Retain),
+                (9, Task::Measure(0)),
+                (10, Task::Remove),
+                (11, Task::ExpireProducers),
+                (15, Task::Retain),
+                (15, Task::Remove),
+            ]
+        );
+    }
+}
