@@ -140,11 +140,7 @@ impl WriteSet {
                         touch(&mut self.touched, segment.log_file()?);
                     }
                     // With `flush.mode=os` it was not synced with the batches.
-                    let aborted = segment.path(names::TXN_INDEX);
-                    if !self.sync_batches && self.dir.disk().exists(&aborted)? {
-                        let file = self.dir.disk().open(&aborted, OpenMode::Write)?;
-                        touch(&mut self.touched, file);
-                    }
+                    touch_aborted(&mut self.touched, segment)?;
                     touch(&mut self.touched, segment.offset_index_file()?);
                     touch(&mut self.touched, segment.time_index_file()?);
                 }
@@ -246,6 +242,19 @@ fn touch(touched: &mut Vec<Arc<dyn DiskFile>>, file: Arc<dyn DiskFile>) {
     if !touched.iter().any(|t| Arc::ptr_eq(t, &file)) {
         touched.push(file);
     }
+}
+
+/// The segment's index of aborted transactions, if it has one, is to be synced.
+pub(crate) fn touch_aborted(
+    touched: &mut Vec<Arc<dyn DiskFile>>,
+    segment: &Segment,
+) -> Result<(), LogError> {
+    match segment.dir.disk().open(&segment.path(names::TXN_INDEX), OpenMode::Write) {
+        Ok(file) => touch(touched, file),
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Writes the index entries that wait in memory.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ottla_protocol::Offset;
 
 use super::PartitionLog;
-use crate::commit::{CommitEvent, Op, WriteSet};
+use crate::commit::{CommitEvent, Op, WriteSet, touch_aborted};
 use crate::config::FlushMode;
 use crate::error::LogError;
 
@@ -93,7 +93,9 @@ impl PartitionLog {
             // With `flush.mode=os` earlier writes are not synced yet.
             let active = self.active_segment();
             if self.durable_end < self.log_end {
-                Ok(active.log_file()?.sync_data()?)
+                let mut files = vec![active.log_file()?];
+                touch_aborted(&mut files, active)?;
+                files.iter().try_for_each(|file| Ok(file.sync_data()?))
             } else {
                 Ok(())
             }
