@@ -15,6 +15,7 @@ use crate::error::InspectError;
 use crate::json::Json;
 use crate::kind::Kind;
 use crate::out::Out;
+use crate::plan::start::METADATA_DIR;
 use crate::target::Target;
 use crate::walk::{Found, Walk};
 use entries::{Entry, OffsetEntry, TimeEntry};
@@ -154,8 +155,10 @@ fn segment(
             ])
         },
     )?;
-    let bad_offsets = missing.0 || offsets.lies > 0 || offsets.torn > 0;
-    let bad_times = missing.1 || times.lies > 0 || times.torn > 0;
+    // Ottla keeps no indexes of the metadata log, which it reads whole.
+    let needed = dir.file_name().is_none_or(|name| name != METADATA_DIR);
+    let bad_offsets = (needed && missing.0) || offsets.lies > 0 || offsets.torn > 0;
+    let bad_times = (needed && missing.1) || times.lies > 0 || times.torn > 0;
     index(&path(".index"), missing.0, &offsets, ("widestBytes", widest.into()), out)?;
     index(&path(".timeindex"), missing.1, &times, ("namesLargest", largest_named.into()), out)?;
     let txn = path(".txnindex");

@@ -32,8 +32,7 @@ pub(super) fn verify(
             (Severity::Damage, "the node does not know whom it voted for, and may not start")
         }
         Kind::Passing => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let what = format!("{name} is on its way in or out");
+            let what = "it is on its way in or out";
             let meaning = "a start finishes or removes it";
             return report.found(&Finding::new(Severity::Note, path, what, meaning));
         }

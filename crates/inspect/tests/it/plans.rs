@@ -105,7 +105,7 @@ fn of<'a>(rows: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 /// Plans a start, starts, and compares. Gives the first and next offset, unless it is refused.
 fn plan_and_start(name: &str, disk: &MemoryDisk) -> Option<(Offset, Offset)> {
-    let (_, text) = planned_as(&disk, "/d", Format::Json);
+    let (_, text) = planned_as(disk, "/d", Format::Json);
     let rows = objects(&text);
     let before = segments(disk);
     let started = start(disk);

@@ -138,7 +138,7 @@ pub(crate) fn objects(text: &str) -> Vec<serde_json::Value> {
 }
 
 /// A batch of `count` records from `offset` on, of about `size` bytes.
-pub(crate) fn batch(offset: i64, count: i64, size: usize) -> Bytes {
+pub(crate) fn batch(offset: i64, count: u8, size: usize) -> Bytes {
     let options = BatchOptions {
         base_offset: Offset(offset),
         partition_leader_epoch: LeaderEpoch(0),
@@ -146,8 +146,10 @@ pub(crate) fn batch(offset: i64, count: i64, size: usize) -> Bytes {
     };
     let mut builder = BatchBuilder::new(options).unwrap();
     for i in 0..count {
-        let value = vec![b'a' + (offset % 26) as u8; size / count as usize];
-        builder.append(Millis(NOW.0 + offset + i), Some(b"key"), Some(&value), &[]).unwrap();
+        let value = format!("{offset:08}").repeat(size / usize::from(count) / 8).into_bytes();
+        builder
+            .append(Millis(NOW.0 + offset + i64::from(i)), Some(b"key"), Some(&value), &[])
+            .unwrap();
     }
     Bytes::from(builder.build().unwrap())
 }
