@@ -22,6 +22,7 @@ pub const MARKS: &[&str] = &[
     "recover-damage",
     "index-rebuilt",
     "epochs-from-batches",
+    "aborted-transactions-from-batches",
     "read-batch-beyond-buffer",
     "truncate-drops-segment",
     "truncate-within-segment",

@@ -134,6 +134,8 @@ struct State {
     /// Bytes of the `.log` that hold whole batches and may be read.
     written: u64,
     look: Look,
+    /// The index of aborted transactions is as it was found.
+    aborted_unchecked: bool,
     /// Entries in the index files.
     offsets_on_disk: u32,
     times_on_disk: u32,
@@ -285,6 +287,7 @@ impl Segment {
         let mut state = self.state.lock();
         state.written = found.written;
         state.look = Look::Known;
+        state.aborted_unchecked = false;
         state.offsets_on_disk = found.offsets;
         state.times_on_disk = found.times;
         state.largest = found.largest;
@@ -307,7 +310,31 @@ impl Segment {
     /// length of its `.log`.
     pub(crate) fn set_unread(&self, written: u64) {
         let mut state = self.state.lock();
-        *state = State { written, look: Look::NotYet, sealed: true, ..State::default() };
+        *state = State {
+            written,
+            look: Look::NotYet,
+            sealed: true,
+            aborted_unchecked: true,
+            ..State::default()
+        };
+    }
+
+    /// Lets `check` hold the index of aborted transactions, as it was found, against the log, when
+    /// nobody has done so yet. Others wait for it.
+    pub(crate) fn check_aborted(
+        &self,
+        check: impl FnOnce() -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        if !self.state.lock().aborted_unchecked {
+            return Ok(());
+        }
+        let looking = self.looking.lock();
+        if self.state.lock().aborted_unchecked {
+            check()?;
+            self.state.lock().aborted_unchecked = false;
+        }
+        drop(looking);
+        Ok(())
     }
 
     /// Looks at the indexes as they were found, when nobody has done so yet.
@@ -358,7 +385,9 @@ impl Segment {
         if !whole {
             self.look_again()?;
         }
-        self.state.lock().look = Look::Known;
+        let mut state = self.state.lock();
+        state.look = Look::Known;
+        state.aborted_unchecked = false;
         Ok(())
     }
 

@@ -61,14 +61,17 @@ impl AbortedTransaction {
     }
 }
 
-/// All entries of a file; `None` when one is torn, of an unknown version, or out of order.
+/// All entries of a file; `None` when one is torn, of an unknown version, out of order, or of no
+/// transaction there can be.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<AbortedTransaction>> {
     let chunks = bytes.chunks_exact(ENTRY);
     if !chunks.remainder().is_empty() {
         return None;
     }
     let entries: Vec<_> = chunks.map(AbortedTransaction::decode).collect::<Option<_>>()?;
-    entries.is_sorted_by(|a, b| a.last_offset < b.last_offset).then_some(entries)
+    let possible = entries.iter().all(|e| e.first_offset < e.last_offset && e.first_offset.0 >= 0);
+    let rising = entries.is_sorted_by(|a, b| a.last_offset < b.last_offset);
+    (possible && rising).then_some(entries)
 }
 
 #[cfg(test)]

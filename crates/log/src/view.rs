@@ -281,16 +281,17 @@ impl LogView {
         let mut found = Vec::new();
         let first = self.segments.partition_point(|s| s.base <= from).saturating_sub(1);
         for (at, segment) in self.segments.iter().enumerate().skip(first) {
+            segment.check_aborted(|| {
+                let Some(indexed) = segment.read_if_there(names::TXN_INDEX)? else { return Ok(()) };
+                let before = self.segments.get(..at).unwrap_or_default().iter();
+                load::check_aborted(&self.dir, before, segment, &indexed)
+            })?;
             let Some(bytes) = segment.read_if_there(names::TXN_INDEX)? else { continue };
             // The last entry may be in the middle of being written.
             let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
-            let entries = match txn_index::decode(bytes.get(..whole).unwrap_or_default()) {
-                Some(entries) => entries,
-                None => {
-                    let before = self.segments.get(..at).unwrap_or_default();
-                    load::aborted(&self.dir, before, segment)?
-                }
-            };
+            let path = segment.path(names::TXN_INDEX);
+            let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default())
+                .ok_or_else(|| LogError::corrupt(&path, "its entries are out of order"))?;
             for entry in entries {
                 if entry.last_offset >= from && entry.first_offset < up_to {
                     found.push(entry);

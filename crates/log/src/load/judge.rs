@@ -186,7 +186,7 @@ mod tests {
     fn batch(offset: i64, size: usize) -> Vec<u8> {
         let options = BatchOptions { base_offset: Offset(offset), ..BatchOptions::default() };
         let mut builder = BatchBuilder::new(options).unwrap();
-        let value: Vec<u8> = (0..size).map(|i| b'a' + (i % 26) as u8).collect();
+        let value: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
         builder.append(Millis(100), None, Some(&value), &[]).unwrap();
         builder.build().unwrap()
     }

@@ -20,7 +20,7 @@ use ottla_protocol::{LeaderEpoch, Offset, TopicId};
 use files::SegmentFiles;
 pub(crate) use indexes::{Indexes, look, rebuild};
 pub use judge::{Judgement, judge};
-pub(crate) use producers::{aborted, load as producers, remove_snapshots};
+pub(crate) use producers::{check_aborted, load as producers, remove_snapshots};
 pub(crate) use recover::cut_txn_index;
 pub(crate) use resume::resume;
 

@@ -103,38 +103,36 @@ pub(super) fn newest(
     Ok(states)
 }
 
-/// Makes a segment's index of aborted transactions anew from its batches; `before` are the
-/// segments before it.
-pub(super) fn rebuild_aborted(
+/// Holds a segment's index of aborted transactions against its batches, and makes it anew when
+/// these say something else; `before` are the segments before it. Where not all batches can be
+/// read, the index stays as it is.
+pub(crate) fn check_aborted<'a>(
     dir: &PartitionDir,
-    before: &[SegmentFiles],
+    before: impl DoubleEndedIterator<Item = &'a Arc<Segment>> + ExactSizeIterator + Clone,
     segment: &Segment,
+    indexed: &[u8],
 ) -> Result<(), LogError> {
-    let before: Vec<_> = before.iter().map(|f| Arc::clone(&f.segment)).collect();
-    aborted(dir, &before, segment).map(|_| ())
-}
-
-/// As [`rebuild_aborted`]; returns what the index holds now.
-pub(crate) fn aborted(
-    dir: &PartitionDir,
-    before: &[Arc<Segment>],
-    segment: &Segment,
-) -> Result<Vec<AbortedTransaction>, LogError> {
     // Producers that have expired can have been in transactions: none is left out.
     let rules = ProducerRules { expiration: Millis(i64::MAX), ..ProducerRules::default() };
     let mut states = from_snapshot(dir, Offset::ZERO, segment.base, rules, Millis(0))?;
-    replay(&mut states, before.iter(), segment.base)?;
-    let mut found = Vec::new();
-    walk(segment, 0, |batch| {
+    replay(&mut states, before, segment.base)?;
+    let mut content = Vec::new();
+    let whole = walk(segment, 0, |batch| {
         let ended = states.apply(batch);
-        found.extend(ended.as_ref().and_then(AbortedTransaction::of));
+        content.extend(
+            ended
+                .as_ref()
+                .and_then(AbortedTransaction::of)
+                .iter()
+                .flat_map(AbortedTransaction::encode),
+        );
     })?;
-    let content = found.iter().flat_map(|e| e.encode()).collect();
-    match replace(segment, &segment.path(names::TXN_INDEX), content) {
-        Err(error) if error.is_no_space() => {}
-        other => other?,
+    if !whole || content == indexed {
+        return Ok(());
     }
-    Ok(found)
+    mark!("aborted-transactions-from-batches");
+    let path = segment.path(names::TXN_INDEX);
+    Ok(dir.disk().write_atomically(&path, Bytes::from(content))?)
 }
 
 /// Replaces what a derived file holds, and syncs it.
@@ -191,18 +189,19 @@ fn replay<'a>(
 }
 
 /// Walks over a segment's batches by their headers, and reads whole those that may end
-/// transactions. Damage is told of when it is read.
+/// transactions. Damage is told of when it is read; here the walk ends, and gives `false`.
 fn walk(
     segment: &Segment,
     from: u64,
     mut each: impl FnMut(&ProducerBatch),
-) -> Result<(), LogError> {
+) -> Result<bool, LogError> {
     let file = segment.log_file()?;
     let mut scan = Scan::new(&*file, from, segment.written(), WALK);
     loop {
         let (header, position) = match scan.next_header() {
             Ok(Some(found)) => found,
-            Ok(None) | Err(ScanError::Bad { .. }) => return Ok(()),
+            Ok(None) => return Ok(true),
+            Err(ScanError::Bad { .. }) => return Ok(false),
             Err(ScanError::Disk(e)) => return Err(e.into()),
         };
         if !header.attributes.is_control() {
@@ -211,7 +210,7 @@ fn walk(
         }
         match scan.batch(&header, position) {
             Ok(batch) => each(&producer_batch(&header, batch.bytes())),
-            Err(ScanError::Bad { .. }) => return Ok(()),
+            Err(ScanError::Bad { .. }) => return Ok(false),
             Err(ScanError::Disk(e)) => return Err(e.into()),
         }
     }

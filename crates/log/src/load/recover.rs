@@ -66,7 +66,10 @@ fn trust(
     match resume(segment, options.now) {
         Ok((active, end)) => {
             if last.has_txn_index && !rescan::aborted_is_sound(segment)? {
-                producers::rebuild_aborted(dir, before, segment)?;
+                let path = segment.path(names::TXN_INDEX);
+                let indexed = found(dir.disk().read(&path))?.unwrap_or_default();
+                let before = before.iter().map(|f| &f.segment);
+                producers::check_aborted(dir, before, segment, &indexed)?;
             }
             Ok(Recovered { end, active, states: None, epochs_behind: false })
         }

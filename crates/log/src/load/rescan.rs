@@ -3,6 +3,8 @@
 //! producers followed, indexes made on the way. Writes nothing but indexes, and these only when
 //! told to. Must not know what becomes of a bad batch.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ottla_env::{DiskFile, OpenMode, planted};
 use ottla_partition::{EpochCache, ProducerStates};
@@ -145,11 +147,13 @@ fn indexed_begin(segment: &Segment, len: u64, from: Offset) -> Result<Option<Beg
 }
 
 /// An index file, and how many whole entries it may have.
+type IndexFile = (Arc<dyn DiskFile>, u32);
+
 fn open<E: Entry>(
     segment: &Segment,
     suffix: &str,
     len: u64,
-) -> Result<Option<(std::sync::Arc<dyn DiskFile>, u32)>, LogError> {
+) -> Result<Option<IndexFile>, LogError> {
     let file = found(segment.dir.disk().open(&segment.path(suffix), OpenMode::Read))?;
     let Some(file) = file else { return Ok(None) };
     let most = len / HEADER_LEN as u64 + 1;

@@ -18,6 +18,8 @@ mod model;
 #[cfg(test)]
 mod no_space;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod support;
