@@ -284,6 +284,9 @@ impl LogDir {
     /// # Errors
     /// When the disk fails.
     pub fn begin_load(&self) -> Result<LoadPoints, LogError> {
+        // A process that was killed may have left names that are in no cache but the system's;
+        // what is read here must be there after the next power cut too.
+        self.disk.sync_dir(&self.path)?;
         let mut points = LoadPoints { clean: self.take_clean_shutdown()?, ..LoadPoints::default() };
         for which in [
             OffsetCheckpoint::RecoveryPoint,
