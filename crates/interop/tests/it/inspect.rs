@@ -113,15 +113,18 @@ fn dump_says_what_kafkas_tool_says() -> anyhow::Result<()> {
     compare(&files(&data, "__cluster_metadata-0")?, &["--cluster-metadata-decoder"])?;
     let offsets = files(&data, "__consumer_offsets-0")?;
     compare(&offsets, &["--offsets-decoder"])?;
-    damage(&of_topic)?;
-    compare(&of_topic, &["--deep-iteration"])?;
+    // Of indexes whose log is torn Kafka's tool gives up with an exception.
+    let logs: Vec<PathBuf> = of_topic
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "log"))
+        .collect();
+    damage(&logs)?;
+    compare(&logs, &["--deep-iteration"])?;
     Ok(())
 }
 
 /// A wrong checksum in the first segment, a torn end of the last.
-fn damage(files: &[PathBuf]) -> anyhow::Result<()> {
-    let logs: Vec<&PathBuf> =
-        files.iter().filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+fn damage(logs: &[PathBuf]) -> anyhow::Result<()> {
     let (Some(first), Some(last)) = (logs.first(), logs.last()) else {
         anyhow::bail!("no segments");
     };
