@@ -201,6 +201,8 @@ async fn finish(
     while let Some(read) = cold {
         let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
         match tokio::task::spawn_blocking(move || complete(read)).await {
+            // Compaction replaced the segment meanwhile: the pass looks again.
+            Ok(Err(FetchRefused::Read(error))) if error.is_replaced() => {}
             Ok(read) => pass.take(cx, context, read),
             Err(panicked) => {
                 tracing::error!(%panicked, "a read of a log has failed");

@@ -63,11 +63,24 @@ fn one(
     }
     let hosted = cx.hosted(topic, partition.partition_index)?;
     let believed = believed_epoch(partition.current_leader_epoch);
-    let (answer, up_to, leader_epoch) =
-        hosted.list_offset(timestamp, believed, isolation).map_err(errors::replica)?;
-    let found = match answer {
-        Answer::Ready(found) => found,
-        Answer::Lookup(view) => view.list_offset(timestamp).map_err(|e| errors::log(&e))?,
+    let (found, up_to, leader_epoch) = loop {
+        let (answer, up_to, leader_epoch) =
+            hosted.list_offset(timestamp, believed, isolation).map_err(errors::replica)?;
+        let found = match answer {
+            Answer::Ready(found) => found,
+            Answer::Lookup(view) => match view.list_offset(timestamp) {
+                // Compaction replaced a segment meanwhile: looked up again.
+                Err(error) if error.is_replaced() => continue,
+                // Retention took it: the log begins later now.
+                Err(error)
+                    if error.is_not_found() && hosted.ends().0.log_start > view.log_start() =>
+                {
+                    continue;
+                }
+                found => found.map_err(|e| errors::log(&e))?,
+            },
+        };
+        break (found, up_to, leader_epoch);
     };
     let found = match found {
         // The end is where this reader's log ends.

@@ -1,0 +1,134 @@
+//! The threads: choose, clean, note, rest. Must not know which log is chosen, nor what cleaning
+//! does.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, Pass};
+use tracing::{info, warn};
+
+use super::Cleaner;
+use super::choose::Chosen;
+use super::settings::CleanerSettings;
+use crate::shared::Shared;
+
+/// The longest that a thread waits without looking whether it should stop.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Starts the first thread; it starts the others. It ends when it is unparked while the broker
+/// stops, after the others.
+pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    spawn(0, move || {
+        let cleaner = Arc::new(Cleaner::new(&shared));
+        drop(shared);
+        let mut others: Vec<JoinHandle<()>> = Vec::new();
+        run(&cleaner, 0, |settings| {
+            while others.len() + 1 < settings.threads {
+                let (index, cleaner) = (others.len() + 1, Arc::clone(&cleaner));
+                match spawn(index, move || run(&cleaner, index, |_| {})) {
+                    Ok(thread) => others.push(thread),
+                    Err(error) => {
+                        warn!(%error, "a thread for compaction cannot be started");
+                        break;
+                    }
+                }
+            }
+        });
+        for thread in others {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                warn!("a thread of compaction has panicked");
+            }
+        }
+    })
+}
+
+fn spawn(index: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("ottla-cleaner-{index}")).spawn(run)
+}
+
+/// The rounds of the thread with this number; it rests while there should be fewer.
+fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)) {
+    let shared = &cleaner.shared;
+    while !shared.is_stopping() {
+        let settings = shared.with_effective(CleanerSettings::read);
+        before(&settings);
+        let idle = !settings.enabled || index >= settings.threads || !cleaner.round(&settings);
+        if index == 0 {
+            cleaner.checkpoints.write(&shared.partitions, &shared.image.load());
+        }
+        if idle {
+            rest(cleaner, settings.backoff);
+        }
+    }
+}
+
+/// Rests, unless the broker stops.
+fn rest(cleaner: &Cleaner, wait: Duration) {
+    let start = Instant::now();
+    while !cleaner.shared.is_stopping() {
+        let left = wait.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left.min(Duration::from_secs(1)));
+    }
+}
+
+impl Cleaner {
+    /// Cleans one log. Whether there may be more to do at once.
+    fn round(&self, settings: &CleanerSettings) -> bool {
+        let now = self.shared.now();
+        let Some(Chosen { hosted, claim, dirt, config }) = self.choose(now) else { return false };
+        let options = CompactorOptions {
+            map_bytes: settings.map_bytes,
+            load_factor: settings.load_factor,
+            io_bytes: settings.io_bytes,
+            hash_key: self.hash_key,
+        };
+        let pass = Pass { dirt, delete_retention: config.delete_retention, now };
+        let started = Instant::now();
+        let mut pace = |bytes| self.pace(bytes, settings, &claim);
+        let done = Compactor::new(options).run(&*hosted, &pass, &mut pace);
+        match done {
+            Ok(compacted) => {
+                self.done(&hosted, compacted.clean_up_to);
+                self.checkpoints.write(&self.shared.partitions, &self.shared.image.load());
+                tell(&hosted.name.to_string(), &compacted.stats, started.elapsed());
+                true
+            }
+            Err(error) => {
+                self.on_failure(&hosted, &error);
+                // Someone else wants the log: there may be others.
+                error == CompactError::Interrupted
+            }
+        }
+    }
+
+    /// Waits as the throttle says; `false` to give up.
+    fn pace(&self, bytes: u64, settings: &CleanerSettings, claim: &Claim) -> bool {
+        let now = Instant::now();
+        let wait = self.throttle.spend(bytes, settings.bytes_per_second, now);
+        loop {
+            if self.shared.is_stopping() || claim.is_wanted() {
+                return false;
+            }
+            let left = wait.saturating_sub(now.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::park_timeout(left.min(NAP));
+        }
+    }
+}
+
+fn tell(partition: &str, stats: &CompactStats, took: Duration) {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let CompactStats { bytes_read, bytes_kept, records_read, records_kept, .. } = *stats;
+    info!(partition, ms, bytes_read, bytes_kept, records_read, records_kept, "compacted a log");
+    if stats.records_without_key > 0 {
+        let records = stats.records_without_key;
+        warn!(partition, records, "records without a key were dropped from a compacted log");
+    }
+}
