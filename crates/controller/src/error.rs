@@ -1,7 +1,7 @@
 //! What keeps a controller from starting or a directory from being formatted. Must not know exit
 //! codes.
 
-use ottla_env::DiskError;
+use ottla_env::{DiskError, DiskErrorKind};
 
 /// Why a controller does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum ControllerError {
     /// The operating system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(String),
+}
+
+impl ControllerError {
+    /// Whether there was no space for a write, which can be tried again. A failed sync is final
+    /// whatever its reason.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk(e) if e.kind == DiskErrorKind::NoSpace && e.action != "sync")
+    }
 }
 
 /// Why a directory was not formatted.

@@ -57,7 +57,7 @@ impl Shared {
         self.failure.get_or_init(|| Arc::from(why));
     }
 
-    fn image(&self) -> Arc<Image> {
+    pub(crate) fn image(&self) -> Arc<Image> {
         Arc::clone(&self.image.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -18,6 +18,7 @@ mod options;
 mod quorum;
 mod quorum_file;
 mod rehearse;
+mod reserve;
 mod segment;
 mod snapshot;
 mod torn;

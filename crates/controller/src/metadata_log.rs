@@ -33,6 +33,8 @@ pub(crate) struct MetadataLog {
     end: LogEnd,
     /// Each epoch in the log with its first offset.
     epochs: Vec<(LeaderEpoch, Offset)>,
+    /// There was no space for the file of epochs.
+    epochs_unwritten: bool,
 }
 
 fn name(base: Offset) -> String {
@@ -64,6 +66,7 @@ impl MetadataLog {
             position: 0,
             end: LogEnd { epoch: LeaderEpoch(0), offset: Offset::ZERO },
             epochs: Vec::new(),
+            epochs_unwritten: false,
         };
         let entries = log.disk.list(dir)?;
         let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
@@ -224,7 +227,8 @@ impl MetadataLog {
         self.position
     }
 
-    /// Appends batches that reach to `end`, and waits until they are on disk.
+    /// Appends batches that reach to `end`, and waits until they are on disk. When there is no space
+    /// for them nothing has changed, and the same may be tried again.
     pub(crate) fn append(&mut self, batches: &[Bytes], end: LogEnd) -> Result<(), ControllerError> {
         let Some(active) = &self.active else { return Err(self.damaged("no segment is open")) };
         active.write_at(batches, self.position)?;
@@ -235,17 +239,37 @@ impl MetadataLog {
         self.position = self.position.saturating_add(bytes);
         if self.epochs.last().is_none_or(|(known, _)| *known < end.epoch) {
             self.epochs.push((end.epoch, self.end.offset));
-            self.write_epochs()?;
+            self.epochs_unwritten = true;
         }
         self.end = end;
+        if self.epochs_unwritten {
+            self.write_epochs_if_possible()?;
+        }
         Ok(())
+    }
+
+    /// Without the space for it the old file stays until the next append: the log itself says the
+    /// same.
+    fn write_epochs_if_possible(&mut self) -> Result<(), ControllerError> {
+        self.epochs_unwritten = true;
+        match self.write_epochs() {
+            Err(error) if error.is_no_space() => Ok(()),
+            other => {
+                self.epochs_unwritten = false;
+                other
+            }
+        }
     }
 
     /// Begins a new segment, so that those before can go.
     pub(crate) fn roll(&mut self) -> Result<(), ControllerError> {
         if self.position > 0 {
             mark!("metadata-rolled");
-            self.begin_segment()?;
+            match self.begin_segment() {
+                // The old one grows until there is space.
+                Err(error) if error.is_no_space() => {}
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -270,6 +294,6 @@ impl MetadataLog {
         if let Some((_, first)) = self.epochs.first_mut() {
             *first = start.max(*first);
         }
-        self.write_epochs()
+        self.write_epochs_if_possible()
     }
 }

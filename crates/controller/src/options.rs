@@ -40,10 +40,18 @@ pub struct MetadataLogSettings {
     /// Time after which a snapshot is taken if there is anything new
     /// (`metadata.log.max.snapshot.interval.ms`); 0 for never.
     pub snapshot_interval_ms: u64,
+    /// Space kept back for the log, in bytes (`metadata.log.reserve.bytes`); `None` for a small
+    /// part of the volume.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl Default for MetadataLogSettings {
     fn default() -> Self {
-        Self { segment_bytes: 1 << 30, snapshot_bytes: 20 << 20, snapshot_interval_ms: 3_600_000 }
+        Self {
+            segment_bytes: 1 << 30,
+            snapshot_bytes: 20 << 20,
+            snapshot_interval_ms: 3_600_000,
+            reserve_bytes: Some(0),
+        }
     }
 }

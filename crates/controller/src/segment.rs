@@ -115,7 +115,11 @@ pub(crate) fn write_renamed(
     content: &[Bytes],
 ) -> Result<(), DiskError> {
     let file = disk.open(temporary, OpenMode::CreateEmpty)?;
-    file.write_at(content, 0)?;
+    if let Err(error) = file.write_at(content, 0) {
+        // Half a file is of no use, and takes space.
+        let _gone = disk.remove_file(temporary);
+        return Err(error);
+    }
     if !planted("metadata-snapshot-renamed-before-sync") {
         file.sync_data()?;
     }

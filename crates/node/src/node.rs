@@ -104,8 +104,8 @@ impl Node {
         &self.ready
     }
 
-    /// Waits until the node can serve no more: the controller or every data directory has
-    /// failed. Needs a tokio runtime with time.
+    /// Waits until the node can serve no more: the controller, the directory with the metadata or
+    /// every data directory has failed. Needs a tokio runtime with time.
     pub async fn failed(&self) -> NodeError {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
@@ -117,6 +117,11 @@ impl Node {
 
     fn failure(&self) -> Option<NodeError> {
         if let Some(why) = self.controller.failure() {
+            return Some(while_running(&self.metadata_dir, why.to_string()));
+        }
+        // As in Kafka the directory with the metadata takes the node with it.
+        let metadata = self.log_dirs.iter().find(|dir| dir.path() == self.metadata_dir);
+        if let Some(why) = metadata.and_then(|dir| dir.failure()) {
             return Some(while_running(&self.metadata_dir, why.to_string()));
         }
         let first = self.log_dirs.first()?;

@@ -20,6 +20,10 @@ impl Host {
         command: &Command,
         on_reply: OnReply,
     ) -> Result<(), ControllerError> {
+        if self.stalled {
+            self.decide_stalled(command, on_reply);
+            return Ok(());
+        }
         let (now, next) = (self.now(), self.end.offset);
         let rng = Arc::clone(&self.rng);
         let outcome = match self.machine.plan(now, next, command, &mut Draw(rng.as_ref())) {
@@ -83,9 +87,17 @@ impl Host {
             return Ok(());
         }
         let batches = std::mem::take(&mut self.unwritten);
-        self.append_time = None;
         let bytes: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
-        self.log.append(&batches, self.end)?;
+        match self.write_to_log(&batches, self.end) {
+            Err(error) if error.is_no_space() => {
+                self.stall(&error);
+                self.unwritten = batches;
+                return Ok(());
+            }
+            other => other?,
+        }
+        self.append_time = None;
+        self.go_on();
         self.bytes_after_snapshot = self.bytes_after_snapshot.saturating_add(bytes);
         if self.log.active_bytes() >= self.settings.segment_bytes {
             self.log.roll()?;
@@ -111,7 +123,11 @@ impl Host {
     }
 
     pub(super) fn subscribe(&mut self, seen: Option<&Image>, mut subscriber: Subscriber) {
-        let image = Arc::new(self.machine.visible().clone());
+        // What is not on disk is nobody's business.
+        let image = match self.stalled {
+            true => self.shared.image(),
+            false => Arc::new(self.machine.visible().clone()),
+        };
         let delta = seen.map(|seen| Delta::between(seen, &image)).unwrap_or_default();
         subscriber(&Published { image, delta });
         self.subscribers.push(subscriber);

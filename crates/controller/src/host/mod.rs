@@ -8,6 +8,7 @@ mod by_hand;
 mod open;
 mod quorum;
 mod snapshots;
+mod space;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,12 +27,17 @@ use crate::error::ControllerError;
 use crate::handle::{ControllerHandle, Message, OnReply, Shared, Subscriber};
 use crate::metadata_log::MetadataLog;
 use crate::options::{ControllerOptions, MetadataLogSettings};
+use crate::reserve::Reserve;
 use crate::voters::Voter;
 
 /// Commands that one sync may carry.
 const GROUP_MAX: usize = 512;
 /// Snapshots that are kept: the newest, and one to fall back on.
 const SNAPSHOTS_KEPT: usize = 2;
+/// How often a full disk is tried again, and how often the reserve is looked at while it is not
+/// there; milliseconds.
+const STALLED_MS: i64 = 250;
+const RESERVE_MS: i64 = 10_000;
 
 /// Everything the thread owns.
 struct Host {
@@ -69,6 +75,11 @@ struct Host {
     /// The thread that writes a snapshot.
     snapshot_thread: Option<JoinHandle<()>>,
     snapshots: Vec<LogEnd>,
+    reserve: Reserve,
+    /// When the reserve is looked at again.
+    reserve_at: Millis,
+    /// There is no space for what was decided: nothing more is until it is written.
+    stalled: bool,
 }
 
 pub use by_hand::ByHand;
@@ -136,7 +147,13 @@ impl Host {
             }
             Ok(_) | Err(_) => LONGEST,
         };
-        Duration::from_millis(session.min(snapshot).clamp(1, LONGEST).unsigned_abs())
+        let reserve = match self.reserve.is_complete() {
+            true => LONGEST,
+            false => self.reserve_at.get().saturating_sub(now),
+        };
+        let stalled = if self.stalled { STALLED_MS } else { LONGEST };
+        let wait = session.min(snapshot).min(reserve).min(stalled);
+        Duration::from_millis(wait.clamp(1, LONGEST).unsigned_abs())
     }
 
     /// Handles a message and those that wait behind it. `false` when it is over.
@@ -163,11 +180,18 @@ impl Host {
                 }
             }
         }
-        self.tick()?;
+        if !self.stalled {
+            self.tick()?;
+        }
         self.flush()?;
+        if self.stalled {
+            self.answer_stalled();
+            return Ok(goes_on);
+        }
         self.publish();
         self.answer();
         self.take_snapshot()?;
+        self.keep_reserve();
         Ok(goes_on)
     }
 

@@ -17,6 +17,7 @@ use crate::handle::{Message, Shared};
 use crate::load::{Loaded, load};
 use crate::metadata_log::DIRECTORY;
 use crate::options::ControllerOptions;
+use crate::reserve::Reserve;
 use crate::voters;
 use crate::voters::{Endpoint, Voter};
 
@@ -37,6 +38,7 @@ impl Host {
         } = options;
         let machine_settings =
             Settings { node: meta.node_id, cluster_id: meta.cluster_id.clone(), properties };
+        let reserve = Reserve::find(&disk, &metadata_dir.join(DIRECTORY), settings.reserve_bytes)?;
         let loaded = load(&disk, &metadata_dir, machine_settings)?;
         let Loaded {
             log, machine, quorum, bootstrap, kraft_version, voters, voters_in_log, ..
@@ -93,6 +95,9 @@ impl Host {
             snapshots_by_hand: None,
             snapshot_thread: None,
             snapshots: loaded.snapshots,
+            reserve,
+            reserve_at: now,
+            stalled: false,
         };
         host.elect(&bootstrap)?;
         Ok(host)

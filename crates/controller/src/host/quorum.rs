@@ -37,13 +37,14 @@ impl Host {
         match effect {
             Effect::SaveQuorumState(state) => {
                 let voters = voters::set_of(&self.voters);
-                quorum_file::write(
-                    self.disk.as_ref(),
-                    &self.dir,
-                    &state,
-                    self.kraft_version,
-                    &voters,
-                )?;
+                let write = || {
+                    let version = self.kraft_version;
+                    quorum_file::write(self.disk.as_ref(), &self.dir, &state, version, &voters)
+                };
+                match write() {
+                    Err(error) if error.is_no_space() && self.reserve.give_up() => write()?,
+                    other => other?,
+                }
                 inputs.push_back(Input::Saved);
             }
             Effect::BeginEpoch { epoch, granting } => {
@@ -88,7 +89,7 @@ impl Host {
             batch::controls(base, epoch, now, &controls).map_err(ControllerError::Damaged)?;
         let offset = base.plus(i64::try_from(controls.len()).unwrap_or(i64::MAX));
         self.end = LogEnd { epoch, offset };
-        self.log.append(&[written], self.end)?;
+        self.write_to_log(&[written], self.end)?;
         self.machine.pass(Offset(offset.get().saturating_sub(1)), epoch, now);
         Ok(())
     }

@@ -9,4 +9,6 @@ mod golden;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod space;
+#[cfg(test)]
 mod world;

@@ -290,6 +290,7 @@ impl<'a> Reader<'a> {
             segment_bytes: number("metadata.log.segment.bytes")?,
             snapshot_bytes: number("metadata.log.max.record.bytes.between.snapshots")?,
             snapshot_interval_ms: number("metadata.log.max.snapshot.interval.ms")?,
+            reserve_bytes: u64::try_from(self.number("metadata.log.reserve.bytes")?).ok(),
         })
     }
 
