@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod coordinator;
 #[cfg(test)]
 mod data;
