@@ -96,6 +96,9 @@ pub(crate) fn changes(disk: &dyn Disk, changes: &[Change]) -> Result<Vec<Action>
             }
             Change::Written { path } if kind(path) == Kind::Passing => {}
             Change::Written { path } => put(&mut actions, Action::new("write", path)),
+            Change::Resized { path, to: 0, .. } if !matches!(kind(path), Kind::Log(_)) => {
+                put(&mut actions, Action::new("rebuild", path));
+            }
             Change::Resized { path, from, to } if to < from => {
                 let lost = lost(disk, path, *to, *from)?;
                 put(

@@ -27,6 +27,9 @@ pub(crate) enum Change {
     Removed { path: PathBuf, len: u64 },
 }
 
+/// Bytes up to which a file is compared with the one it replaces.
+const SMALL: usize = 1 << 20;
+
 /// The disk that pretends. Clones are the same disk.
 #[derive(Clone)]
 pub struct Rehearsal {
@@ -216,6 +219,26 @@ impl Rehearsal {
         })))
     }
 
+    /// Whether the file at `path` has this content already; a large one is not looked at.
+    fn is_same(&self, content: &Mutex<Content>, path: &Path) -> Result<bool, DiskError> {
+        let there = match self.content(path, "rename") {
+            Ok(there) => there,
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let read = |content: &Mutex<Content>| -> Result<Option<Vec<u8>>, DiskError> {
+            let content = locked(content);
+            let Some(len) = usize::try_from(content.len).ok().filter(|len| *len <= SMALL) else {
+                return Ok(None);
+            };
+            let mut bytes = vec![0; len];
+            content.read(&mut bytes, 0)?;
+            Ok(Some(bytes))
+        };
+        let (new, old) = (read(content)?, read(&there)?);
+        Ok(new.is_some() && new == old)
+    }
+
     fn empty() -> Arc<Mutex<Content>> {
         Arc::new(Mutex::new(Content { real: None, real_len: 0, len: 0, patches: Vec::new() }))
     }
@@ -325,10 +348,14 @@ impl Disk for Rehearsal {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         // Recovery renames files alone.
         let content = self.content(from, "rename")?;
+        let same = self.is_same(&content, to)?;
         let mut state = self.state();
         state.nodes.insert(from.to_owned(), Node::Gone);
         state.nodes.insert(to.to_owned(), Node::File(content));
-        state.changes.push(Change::Renamed { from: from.to_owned(), to: to.to_owned() });
+        // What is replaced by its own content is not changed.
+        if !same {
+            state.changes.push(Change::Renamed { from: from.to_owned(), to: to.to_owned() });
+        }
         Ok(())
     }
 
@@ -451,7 +478,10 @@ mod tests {
         file.read_at(&mut buffer, 4).unwrap();
         file.set_len(8).unwrap();
         file.set_len(8).unwrap();
-        let (changes, reads) = pretended.take();
+        pretended.write_atomically(Path::new("/d/a"), Bytes::from_static(b"01234567")).unwrap();
+        let (mut changes, reads) = pretended.take();
+        // That the same stands there again is no change.
+        changes.retain(|change| !matches!(change, Change::Created { .. } | Change::Written { .. }));
         let path = PathBuf::from("/d/a");
         assert_eq!(changes, [Change::Resized { path: path.clone(), from: 10, to: 8 }]);
         assert_eq!(reads[&path].ranges, [(0, 8)]);
