@@ -5,6 +5,9 @@
 //! |---|---|
 //! | [`disk`] | the simulated disk: caches, syncs, names, faults, what a power cut leaves |
 //! | `log` | partitions, clients, a committer, crashes; the oracle for them |
+//! | `metadata` | a controller without threads, formats, crashes; the oracle for them |
+//! | [`enumerate`] | every state after a crash at every operation of scripted sequences |
+//! | [`session`] | many seeds on several threads |
 //! | [`choose`] | decisions drawn from a seed, or all of them in turn |
 //!
 //! What is modelled and what is not stands in `docs/simulation.md`. Must not know the inside of
@@ -12,9 +15,14 @@
 
 pub mod choose;
 pub mod disk;
+pub mod enumerate;
 mod log;
+mod metadata;
 mod outcome;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod run;
+pub mod session;
 mod violation;
 
 pub use outcome::Outcome;

@@ -13,6 +13,16 @@ use crate::violation::Violation;
 pub enum World {
     /// Partitions' logs in log directories.
     Log,
+    /// The metadata log and the format of directories.
+    Metadata,
+}
+
+impl World {
+    /// The world of a seed: every fourth is the metadata log's.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        if seed % 4 == 3 { Self::Metadata } else { Self::Log }
+    }
 }
 
 /// A seed that broke a promise.
@@ -42,12 +52,25 @@ fn catch_panics() {
     });
 }
 
+/// Runs something; its panic is a violation.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
+    catch_panics();
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result,
+        Err(_) => {
+            let what = PANIC.with(|panic| panic.take()).unwrap_or_else(|| "a panic".to_owned());
+            Err(Violation { id: "panic", what })
+        }
+    }
+}
+
 /// Runs one seed in one world.
 #[must_use]
 pub fn run_seed(world: World, seed: u64, verbose: bool) -> (Outcome, Option<Failure>) {
     catch_panics();
     let run = || match world {
         World::Log => crate::log::run(seed, verbose),
+        World::Metadata => crate::metadata::run(seed, verbose),
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok((outcome, Ok(()))) => (outcome, None),

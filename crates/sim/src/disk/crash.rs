@@ -116,6 +116,14 @@ fn settle_content(file: &mut File, choose: &mut dyn Choose) {
     file.cache.clone_from(&file.durable);
 }
 
+/// What a failed sync leaves: on disk any of the states of a crash, in the cache what was written.
+pub(super) fn drop_pages(file: &mut File, choose: &mut dyn Choose) {
+    let seen = std::mem::take(&mut file.cache);
+    settle_content(file, choose);
+    file.cache = seen;
+    file.lost = true;
+}
+
 fn mix(changes: &[Change], disk: &mut Vec<u8>, choose: &mut dyn Choose) {
     let mut cache = disk.clone();
     let mut versions = Versions::new();

@@ -114,13 +114,9 @@ impl DiskFile for SimFile {
         };
         // As on Linux: some pages may have been written; the others are clean from here on, so
         // that a sync that is tried again succeeds and means nothing.
-        let changes = std::mem::take(&mut file.changes);
-        file.lost = true;
-        let draw = &mut state.faults.draw;
-        let mut reached = |change: &Change| matches!(change, Change::SetLen(_)) || draw.one_in(3);
-        let kept: Vec<Change> = changes.into_iter().filter(|change| reached(change)).collect();
+        let mut draw = state.faults.draw.fork();
         if let Some(file) = state.volume.file_mut(self.node) {
-            kept.iter().for_each(|change| change.apply(&mut file.durable));
+            super::crash::drop_pages(file, &mut draw);
         }
         Err(self.error(kind, "sync"))
     }

@@ -193,6 +193,25 @@ impl SimDisk {
         crash::cut(&mut state.volume, order, choose);
     }
 
+    /// The power is cut, and nothing is left of what no sync covered.
+    pub fn forget_unsynced(&self) {
+        let mut state = self.state();
+        state.next_life();
+        for node in &mut state.volume.nodes {
+            match node {
+                Node::File(file) => {
+                    file.changes.clear();
+                    file.reload();
+                }
+                Node::Directory(directory) => {
+                    directory.changes.clear();
+                    directory.entries.clone_from(&directory.durable);
+                }
+            }
+        }
+        state.volume.compact();
+    }
+
     /// The process is killed: the page cache stays. Of files whose sync failed, the pages that
     /// were never written are read from the device again.
     pub fn kill(&self) {

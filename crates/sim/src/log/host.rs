@@ -61,6 +61,7 @@ impl CommitTarget for Host {
                 log.producers_mut().on_high_watermark(high_watermark);
             }
             CommitEvent::Failed(_) => told.failed = true,
+            CommitEvent::NoSpace(_) => told.no_space = true,
         }
     }
 }

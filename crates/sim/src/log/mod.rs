@@ -7,6 +7,7 @@ mod check;
 mod host;
 mod model;
 mod restart;
+mod scripts;
 mod steps;
 mod swarm;
 
@@ -80,6 +81,11 @@ struct World {
     outcome: Outcome,
     /// Tell each step on stderr.
     verbose: bool,
+}
+
+/// Sequences to be stopped anywhere.
+pub(crate) fn scripts() -> Vec<Box<dyn crate::enumerate::Script>> {
+    scripts::all()
 }
 
 /// Runs one seed.
@@ -201,11 +207,7 @@ impl World {
 
     /// The end of a life: everything in memory is gone, and what no sync covered perhaps too.
     fn crash(&mut self) {
-        self.note_told();
-        for dir in &mut self.dirs {
-            dir.live = None;
-            dir.slots.iter_mut().for_each(|slot| slot.host = None);
-        }
+        self.end_process();
         let cuts = self.draw.permille(self.swarm.power_cuts);
         self.only_synced_is_safe = cuts || self.disk.injected().syncs > self.syncs_before;
         if self.only_synced_is_safe {

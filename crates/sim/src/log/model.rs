@@ -51,6 +51,8 @@ pub(super) struct Model {
     pub(super) epoch: i32,
     /// Where the log ended when producers were last read from files.
     pub(super) since: i64,
+    /// A start that came to nothing said that it cut something.
+    pub(super) warned: bool,
     /// A truncation of everything was begun, to begin anew at this offset.
     pub(super) restart_at: Option<i64>,
 }

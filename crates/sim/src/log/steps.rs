@@ -7,7 +7,7 @@ use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset};
 
 use super::batches::{self, Made};
-use super::check::read_all;
+use super::check::{read_all, same};
 use super::model::{Producer, Written};
 use super::swarm::Step;
 use super::{Host, World};
@@ -82,6 +82,8 @@ impl World {
             Ok(appended) => appended,
             Err(AppendError::TooLarge { .. }) => return Ok(()),
             Err(AppendError::Failed(error)) => return Err(self.failed("appending", &error)),
+            // All its data was deleted, so that its sequence may be forgotten while its epoch is not.
+            Err(AppendError::Producer(_)) if self.is_below_start(dir, slot, made) => return Ok(()),
             Err(error) if self.was_hurt() => {
                 // No space, or what an injected fault led to.
                 drop(error);
@@ -106,7 +108,18 @@ impl World {
         Ok(())
     }
 
-    fn append_data(&mut self, dir: usize, slot: usize, by: Option<Written>) -> Result<(), Stop> {
+    fn is_below_start(&self, dir: usize, slot: usize, made: &Made) -> bool {
+        let known = made.written.and_then(|by| self.producer(dir, slot, by.producer));
+        let start = self.model(dir, slot).map_or(0, |model| model.start);
+        known.is_some_and(|known| known.last_data < start)
+    }
+
+    pub(super) fn append_data(
+        &mut self,
+        dir: usize,
+        slot: usize,
+        by: Option<Written>,
+    ) -> Result<(), Stop> {
         let (now, size) = (self.now().0, self.swarm.batch_bytes);
         match batches::data(&mut self.draw, now, size, by) {
             Some(made) => self.append(dir, slot, &made, &AppendContext::CLIENT),
@@ -114,7 +127,7 @@ impl World {
         }
     }
 
-    fn append_replica(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn append_replica(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let (now, size) = (self.now(), self.swarm.batch_bytes);
         let Some(host) = self.host(dir, slot) else { return Ok(()) };
         let (mut end, epoch) = match self.model(dir, slot) {
@@ -152,7 +165,7 @@ impl World {
         self.model(dir, slot)?.producers().get(&id).copied()
     }
 
-    fn append_idempotent(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn append_idempotent(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let id = self.draw.span(1, 3);
         let known = self.producer(dir, slot, id);
         let (epoch, sequence) = known.map_or((0, 0), |p| (p.epoch, p.next_sequence));
@@ -232,7 +245,7 @@ impl World {
         }
     }
 
-    fn append_in_transaction(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn append_in_transaction(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let id = self.draw.span(11, 13);
         let known = self.producer(dir, slot, id);
         let (epoch, sequence) = known.map_or((0, 0), |p| (p.epoch, p.next_sequence));
@@ -240,7 +253,7 @@ impl World {
         self.append_data(dir, slot, Some(by))
     }
 
-    fn end_transaction(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn end_transaction(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let id = self.draw.span(11, 13);
         let Some(producer) = self.producer(dir, slot, id) else { return Ok(()) };
         if producer.open.is_none() {
@@ -254,7 +267,7 @@ impl World {
         }
     }
 
-    fn new_epoch(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn new_epoch(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let Some(host) = self.host(dir, slot) else { return Ok(()) };
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
         model.epoch += 1;
@@ -334,7 +347,7 @@ impl World {
         live.is_some_and(|live| live.group.is_some())
     }
 
-    fn flush(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn flush(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let Some(host) = self.host(dir, slot).filter(|_| !self.is_committing(dir)) else {
             return Ok(());
         };
@@ -363,8 +376,13 @@ impl World {
         let Some(model) = self.model(dir, slot) else { return Ok(()) };
         let expected: Vec<_> =
             model.from(from).iter().take_while(|entry| entry.last < up_to).collect();
+        let beyond = self.swarm.beyond;
         let same = found.len() == expected.len()
-            && found.iter().zip(&expected).all(|(found, entry)| *found == entry.bytes);
+            && found.iter().zip(&expected).all(|(found, e)| same(&e.bytes, found, beyond));
+        if beyond && found.len() < expected.len() {
+            self.outcome.refusals += 1;
+            return Err(Stop::Over);
+        }
         promise!(
             "R8",
             same,
@@ -398,6 +416,11 @@ impl World {
         };
         let from = model.start;
         let to = self.draw.span(from, host.log().durable_end().0);
+        self.delete_below(dir, slot, to)
+    }
+
+    pub(super) fn delete_below(&mut self, dir: usize, slot: usize, to: i64) -> Result<(), Stop> {
+        let Some(host) = self.host(dir, slot) else { return Ok(()) };
         if !host.log().advance_log_start(Offset(to)) {
             return Ok(());
         }
@@ -408,13 +431,13 @@ impl World {
         for slot in self.dirs.get_mut(dir).into_iter().flat_map(|dir| &mut dir.slots) {
             slot.model.start_safe = slot.model.start;
         }
-        if host.log().delete_old_segments() {
+        if host.log().delete_old_segments(Offset(to)) {
             self.enqueue(dir, slot);
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, dir: usize) -> Result<(), Stop> {
+    pub(super) fn checkpoint(&mut self, dir: usize) -> Result<(), Stop> {
         self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
         self.checkpoint_of(dir, OffsetCheckpoint::HighWatermark)
     }
@@ -437,29 +460,53 @@ impl World {
         self.write_checkpoint(dir, which, offsets, &log_dir)
     }
 
+    /// Before a log is cut, the checkpoint must not promise more than will be there: recovery would
+    /// take what is missing for damage.
+    fn lower_recovery_point(&mut self, dir: usize, slot: usize, to: i64) -> Result<(), Stop> {
+        let Some(known) = self.dirs.get(dir) else { return Ok(()) };
+        let (Some(live), Some(slot)) = (&known.live, known.slots.get(slot)) else { return Ok(()) };
+        let mut offsets = known.recovery.done.clone();
+        if let Some(offset) = offsets.get_mut(&slot.name) {
+            *offset = (*offset).min(Offset(to));
+            let log_dir = std::sync::Arc::clone(&live.log_dir);
+            self.write_checkpoint(dir, OffsetCheckpoint::RecoveryPoint, offsets, &log_dir)?;
+        }
+        Ok(())
+    }
+
     /// A replica finds that the leader's log is another, and cuts its own.
     fn truncate(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
-        let now = self.now();
-        let Some(host) = self.host(dir, slot).filter(|_| !self.is_committing(dir)) else {
+        if self.is_committing(dir) {
             return Ok(());
-        };
+        }
         let Some(model) = self.model(dir, slot) else { return Ok(()) };
         let (start, end, durable) = (model.start, model.end(), model.durable);
         // Mostly what nobody was told of, sometimes more (an unclean election).
         let from = if self.draw.one_in(4) { start } else { durable };
         let to = self.draw.span(from, end);
+        self.truncate_at(dir, slot, to)
+    }
+
+    pub(super) fn truncate_at(&mut self, dir: usize, slot: usize, to: i64) -> Result<(), Stop> {
+        let now = self.now();
+        let (Some(host), Some(model)) = (self.host(dir, slot), self.model(dir, slot)) else {
+            return Ok(());
+        };
+        let (start, end) = (model.start, model.end());
         if to <= start || to >= end {
             return Ok(());
         }
+        let mut kept = start;
         if let Some(model) = self.model_mut(dir, slot) {
-            let kept = model.from(0).iter().take_while(|entry| entry.last < to).last();
-            let kept = kept.map_or(start, super::model::Entry::next).max(start);
+            let last = model.from(0).iter().take_while(|entry| entry.last < to).last();
+            kept = last.map_or(start, super::model::Entry::next).max(start);
             model.durable = model.durable.min(kept);
             model.written = model.written.min(kept);
             let mut told = host.told();
             told.durable = told.durable.min(kept);
             told.written = told.written.min(kept);
         }
+        self.lower_recovery_point(dir, slot, kept)?;
         let done = host.log().truncate_to(Offset(to), now);
         done.map_err(|error| self.failed("truncating", &error))?;
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
@@ -480,7 +527,7 @@ impl World {
     }
 
     /// A replica that is too far behind begins anew where the leader's log does.
-    fn truncate_fully(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
+    pub(super) fn truncate_fully(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
         let now = self.now();
         let Some(host) = self.host(dir, slot).filter(|_| !self.is_committing(dir)) else {
             return Ok(());
@@ -494,6 +541,7 @@ impl World {
             model.durable = 0;
             *host.told() = super::host::Told::default();
         }
+        self.lower_recovery_point(dir, slot, start)?;
         let done = host.log().truncate_fully_and_start_at(Offset(at), now);
         done.map_err(|error| self.failed("truncating", &error))?;
         if let Some(model) = self.model_mut(dir, slot) {

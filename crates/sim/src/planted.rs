@@ -1,0 +1,71 @@
+//! The mistakes made on purpose: each must be found, and how many seeds that takes is the measure
+//! of the simulator. Must not know how a mistake is found.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ottla_env::{PLANTED, plant};
+
+use crate::World;
+use crate::run::{Failure, run_seed};
+
+/// What became of one mistake.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: &'static str,
+    /// Seeds that were run until it was found, or in vain.
+    pub seeds: u64,
+    /// What gave it away; `None` when it was not found.
+    pub failure: Option<Failure>,
+}
+
+/// Looks for each mistake in at most `seeds_max` seeds, on `jobs` threads; only those whose names
+/// contain `only`.
+#[must_use]
+pub fn hunt(seeds_max: u64, jobs: usize, only: &str) -> Vec<Found> {
+    let names: Vec<&'static str> =
+        PLANTED.iter().copied().filter(|name| name.contains(only)).collect();
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = look_for(name, seeds_max);
+            found.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+        plant(None);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs.max(1) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|found| PLANTED.iter().position(|name| *name == found.name));
+    found
+}
+
+fn look_for(name: &'static str, seeds_max: u64) -> Found {
+    plant(Some(name));
+    let metadata = name.starts_with("metadata-") || name.starts_with("format-");
+    // What both kinds of log use is looked for in both.
+    let both = name.starts_with("atomic-");
+    let mut seeds = 0;
+    for seed in 0.. {
+        let world = World::of(seed);
+        if !both && (world == World::Metadata) != metadata {
+            continue;
+        }
+        if seeds == seeds_max {
+            break;
+        }
+        seeds += 1;
+        let (_, failure) = run_seed(world, seed, false);
+        if failure.is_some() {
+            return Found { name, seeds, failure };
+        }
+    }
+    Found { name, seeds, failure: None }
+}
