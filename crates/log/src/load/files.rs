@@ -22,8 +22,9 @@ fn list(dir: &PartitionDir) -> Result<Vec<Entry>, LogError> {
     Ok(entries)
 }
 
-/// Kafka's first three passes over a log's files (`LogLoader.load`).
-pub(super) fn tidy(dir: &PartitionDir, report: &mut LoadReport) -> Result<(), LogError> {
+/// Kafka's first three passes over a log's files (`LogLoader.load`). Gives the files that there are
+/// then.
+pub(super) fn tidy(dir: &PartitionDir, report: &mut LoadReport) -> Result<Vec<Entry>, LogError> {
     let entries = list(dir)?;
     let offsets = |suffix: &str| {
         let named: Vec<_> = entries.iter().filter(|e| e.name.ends_with(suffix)).collect();
@@ -68,10 +69,11 @@ pub(super) fn tidy(dir: &PartitionDir, report: &mut LoadReport) -> Result<(), Lo
             changed = true;
         }
     }
-    if changed {
-        dir.disk().sync_dir(&dir.path)?;
+    if !changed {
+        return Ok(entries);
     }
-    Ok(())
+    dir.disk().sync_dir(&dir.path)?;
+    list(dir)
 }
 
 /// The offsets that the segments to be swapped in cover.
@@ -109,8 +111,10 @@ pub(super) struct SegmentFiles {
 }
 
 /// The segments, ascending; indexes without a log are removed. No file is opened.
-pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<SegmentFiles>, LogError> {
-    let entries = list(dir)?;
+pub(super) fn segments(
+    dir: &Arc<PartitionDir>,
+    entries: &[Entry],
+) -> Result<Vec<SegmentFiles>, LogError> {
     let mut found: Vec<_> = entries
         .iter()
         .filter_map(|entry| Some((names::offset_with(&entry.name, LOG)?, entry.len)))
@@ -121,7 +125,7 @@ pub(super) fn segments(dir: &Arc<PartitionDir>) -> Result<Vec<SegmentFiles>, Log
         })
         .collect();
     found.sort_unstable_by_key(|f| f.segment.base);
-    for entry in &entries {
+    for entry in entries {
         let index = [OFFSET_INDEX, TIME_INDEX, TXN_INDEX]
             .iter()
             .find_map(|s| Some((names::offset_with(&entry.name, s)?, *s)));

@@ -20,7 +20,9 @@ use ottla_protocol::{LeaderEpoch, Offset, TopicId};
 use files::SegmentFiles;
 pub(crate) use indexes::{Indexes, look, rebuild};
 pub use judge::{Judgement, judge};
+use producers::Snapshots;
 pub(crate) use producers::{check_aborted, load as producers, remove_snapshots};
+use recover::Recovered;
 pub(crate) use recover::cut_txn_index;
 pub(crate) use resume::resume;
 
@@ -64,36 +66,22 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
         disk.sync_dir(dir.log_dir.path())?;
     }
     let topic_id = topic_id(dir, options.topic_id)?;
-    files::tidy(dir, &mut report)?;
+    let entries = files::tidy(dir, &mut report)?;
+    let mut snapshots = Snapshots::of(&entries);
     let written_epochs = epochs(dir, &mut report)?;
-    let mut epochs = written_epochs.clone().unwrap_or_default();
-    let mut files = files::segments(dir)?;
-    let mut recovered = None;
-    if !files.is_empty() {
-        recovered = Some(recover::recover(dir, &mut files, options, &mut epochs, &mut report)?);
-    }
-    let ends_at = recovered.as_ref().map(|r| r.end);
-    if let Some(end) = ends_at.filter(|end| *end < options.log_start) {
-        recover::check_start(&files, end, options)?;
-        begin_anew(dir, files.drain(..), end, options, &mut report)?;
-        epochs.clear();
-        recovered = None;
-    }
-    let has_batches = files.iter().any(|f| f.len > 0);
-    if has_batches
-        && (written_epochs.is_none() || recovered.as_ref().is_some_and(|r| r.epochs_behind))
-    {
-        note_epochs(&files, &mut epochs)?;
-    }
+    let mut epochs = written_epochs.clone();
+    let mut files = files::segments(dir, &entries)?;
+    drop(entries);
+    let ended = find_end(dir, &mut files, options, &mut snapshots, &mut epochs, &mut report)?;
     let mut segments: Vec<_> = files.into_iter().map(|f| f.segment).collect();
-    let is_new = recovered.is_none();
-    let recovered = match recovered {
+    let is_new = ended.is_none();
+    let recovered = match ended {
         Some(recovered) => recovered,
         None => {
             let first = Segment::new(dir, options.log_start);
             first.create()?;
             segments.push(Arc::new(first));
-            recover::Recovered::nothing(options)
+            Recovered::nothing(options)
         }
     };
     let log_end = recovered.end;
@@ -102,24 +90,24 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
         true => first,
         false => options.log_start.max(first),
     };
+    let mut epochs = epochs.unwrap_or_default();
     if !planted("epoch-cache-not-truncated") {
         epochs.truncate_from_end(log_end);
     }
     epochs.truncate_from_start(log_start);
-    let sync = options.sync == SyncOn::Open;
     if written_epochs.unwrap_or_default() != epochs {
         let content = Bytes::from(epochs.encode_checkpoint());
         disk.write_atomically(&dir.path.join(names::LEADER_EPOCHS), content)?;
     }
     let producers = match recovered.states {
         Some(mut states) if !planted("producer-snapshot-beyond-end") => {
-            producers::remove_strays(dir, &segments, log_end)?;
+            snapshots.remove_strays(dir, &segments, log_end)?;
             states.on_log_start(log_start);
             states
         }
         Some(_) | None => {
-            let rules = options.producer_rules;
-            producers::load(dir, &segments, log_start, log_end, rules, options.now)?
+            let (rules, range) = (options.producer_rules, (log_start, log_end));
+            producers::at_end(dir, &mut snapshots, &segments, range, rules, options.now)?
         }
     };
     // Files are opened again when they are used.
@@ -127,11 +115,38 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
         segment.close_files();
     }
     let changed = is_new || report.recovered_segments > 0;
-    if sync && (!options.clean || changed) {
+    if options.sync == SyncOn::Open && (!options.clean || changed) {
         disk.sync_dir(&dir.path)?;
     }
     let active = recovered.active;
     Ok(Loaded { topic_id, segments, active, epochs, producers, log_start, log_end, report })
+}
+
+/// The end of what there is, and the epochs up to there; `None` when there is nothing any more.
+fn find_end(
+    dir: &Arc<PartitionDir>,
+    files: &mut Vec<SegmentFiles>,
+    options: &OpenOptions,
+    snapshots: &mut Snapshots,
+    epochs: &mut Option<EpochCache>,
+    report: &mut LoadReport,
+) -> Result<Option<Recovered>, LogError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let are_known = epochs.is_some();
+    let mut known = epochs.take().unwrap_or_default();
+    let recovered = recover::recover(dir, files, options, snapshots, &mut known, report)?;
+    if recovered.end < options.log_start {
+        recover::check_start(files, recovered.end, options)?;
+        begin_anew(dir, files.drain(..), recovered.end, options, report)?;
+        return Ok(None);
+    }
+    if files.iter().any(|f| f.len > 0) && (!are_known || recovered.epochs_behind) {
+        note_epochs(files, &mut known)?;
+    }
+    *epochs = Some(known);
+    Ok(Some(recovered))
 }
 
 /// Kafka's rule for a log that ends below its start: all of it goes, and it begins there.
@@ -152,7 +167,7 @@ fn begin_anew(
         report.removed_segments += 1;
         crate::commit::remove(&file.segment, true)?;
     }
-    remove_snapshots(dir, |_| true)
+    remove_snapshots(dir)
 }
 
 /// Takes the epochs from all batches: the file of epochs is lost, or lacks some.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{OpenMode, mark, planted};
+use ottla_env::{Entry, OpenMode, mark, planted};
 use ottla_partition::{ProducerBatch, ProducerRules, ProducerStates, decode_snapshot};
 use ottla_protocol::{Millis, Offset};
 
@@ -23,26 +23,57 @@ use crate::txn_index::AbortedTransaction;
 const WALK: usize = 16 * 1024;
 
 /// Offsets of the snapshots that are there, ascending.
-fn snapshots(dir: &PartitionDir) -> Result<Vec<Offset>, LogError> {
-    let entries = dir.disk().list(&dir.path)?;
-    let mut offsets: Vec<_> =
-        entries.iter().filter_map(|e| names::offset_with(&e.name, SNAPSHOT)).collect();
-    offsets.sort_unstable();
-    Ok(offsets)
-}
+#[derive(Clone, Debug)]
+pub(super) struct Snapshots(Vec<Offset>);
 
-/// Removes the snapshots at the offsets that are `unwanted`.
-pub(crate) fn remove_snapshots(
-    dir: &PartitionDir,
-    unwanted: impl Fn(Offset) -> bool,
-) -> Result<(), LogError> {
-    for offset in snapshots(dir)?.into_iter().filter(|o| unwanted(*o)) {
-        found(dir.disk().remove_file(&dir.path.join(names::file(offset, SNAPSHOT))))?;
+impl Snapshots {
+    pub(super) fn of(entries: &[Entry]) -> Self {
+        let mut offsets: Vec<_> =
+            entries.iter().filter_map(|e| names::offset_with(&e.name, SNAPSHOT)).collect();
+        offsets.sort_unstable();
+        Self(offsets)
     }
-    Ok(())
+
+    fn list(dir: &PartitionDir) -> Result<Self, LogError> {
+        Ok(Self::of(&dir.disk().list(&dir.path)?))
+    }
+
+    /// Removes those that are `unwanted`.
+    pub(super) fn remove(
+        &mut self,
+        dir: &PartitionDir,
+        unwanted: impl Fn(Offset) -> bool,
+    ) -> Result<(), LogError> {
+        for offset in self.0.extract_if(.., |offset| unwanted(*offset)) {
+            found(dir.disk().remove_file(&dir.path.join(names::file(offset, SNAPSHOT))))?;
+        }
+        Ok(())
+    }
+
+    /// Those beyond the end go; of the others stay those at the base of a segment and the newest.
+    pub(super) fn remove_strays(
+        &mut self,
+        dir: &PartitionDir,
+        segments: &[Arc<Segment>],
+        log_end: Offset,
+    ) -> Result<(), LogError> {
+        if planted("producer-snapshot-beyond-end") {
+            return Ok(());
+        }
+        let newest = self.0.iter().rfind(|o| **o <= log_end).copied();
+        self.remove(dir, |offset| {
+            let at_base = segments.binary_search_by_key(&offset, |s| s.base).is_ok();
+            offset > log_end || (!at_base && Some(offset) != newest)
+        })
+    }
 }
 
-/// The state at the end of the log; see [`remove_strays`].
+/// Removes all snapshots.
+pub(crate) fn remove_snapshots(dir: &PartitionDir) -> Result<(), LogError> {
+    Snapshots::list(dir)?.remove(dir, |_| true)
+}
+
+/// The state at the end of a log that has changed; see [`Snapshots::remove_strays`].
 pub(crate) fn load(
     dir: &PartitionDir,
     segments: &[Arc<Segment>],
@@ -51,54 +82,37 @@ pub(crate) fn load(
     rules: ProducerRules,
     now: Millis,
 ) -> Result<ProducerStates, LogError> {
-    remove_strays(dir, segments, log_end)?;
+    let mut snapshots = Snapshots::list(dir)?;
+    at_end(dir, &mut snapshots, segments, (log_start, log_end), rules, now)
+}
+
+/// The state at the end of the log; see [`Snapshots::remove_strays`].
+pub(super) fn at_end(
+    dir: &PartitionDir,
+    snapshots: &mut Snapshots,
+    segments: &[Arc<Segment>],
+    (log_start, log_end): (Offset, Offset),
+    rules: ProducerRules,
+    now: Millis,
+) -> Result<ProducerStates, LogError> {
+    snapshots.remove_strays(dir, segments, log_end)?;
     let log_end = if planted("producer-snapshot-beyond-end") { Offset(i64::MAX) } else { log_end };
-    let mut states = from_snapshot(dir, log_start, log_end, rules, now)?;
+    let mut states = from_snapshot(dir, snapshots, (log_start, log_end), rules, now)?;
     replay(&mut states, segments.iter(), log_end)?;
     Ok(states)
 }
 
-/// Snapshots beyond the end go; of the others stay those at the base of a segment and the newest.
-pub(super) fn remove_strays(
-    dir: &PartitionDir,
-    segments: &[Arc<Segment>],
-    log_end: Offset,
-) -> Result<(), LogError> {
-    if planted("producer-snapshot-beyond-end") {
-        return Ok(());
-    }
-    let all = snapshots(dir)?;
-    let newest = all.iter().rfind(|o| **o <= log_end).copied();
-    for offset in all {
-        let at_base = segments.binary_search_by_key(&offset, |s| s.base).is_ok();
-        if offset > log_end || (!at_base && Some(offset) != newest) {
-            found(dir.disk().remove_file(&dir.path.join(names::file(offset, SNAPSHOT))))?;
-        }
-    }
-    Ok(())
-}
-
-/// The state at `offset`, the base of a segment that is to be read again; `before` are the
-/// segments before it.
-pub(super) fn at(
-    dir: &PartitionDir,
-    before: &[SegmentFiles],
-    offset: Offset,
-    options: &OpenOptions,
-) -> Result<ProducerStates, LogError> {
-    newest(dir, before, offset, offset, options)
-}
-
-/// The state at `base`, or, when a newer snapshot is there, at some offset up to `limit`.
+/// The state at `base`, where a segment begins, or, when a newer snapshot is there, at some offset
+/// up to `limit`; `before` are the segments before it.
 pub(super) fn newest(
     dir: &PartitionDir,
+    snapshots: &mut Snapshots,
     before: &[SegmentFiles],
-    base: Offset,
-    limit: Offset,
+    (base, limit): (Offset, Offset),
     options: &OpenOptions,
 ) -> Result<ProducerStates, LogError> {
-    let log_start = options.log_start.min(base);
-    let mut states = from_snapshot(dir, log_start, limit, options.producer_rules, options.now)?;
+    let range = (options.log_start.min(base), limit);
+    let mut states = from_snapshot(dir, snapshots, range, options.producer_rules, options.now)?;
     replay(&mut states, before.iter().map(|f| &f.segment), base)?;
     Ok(states)
 }
@@ -114,7 +128,9 @@ pub(crate) fn check_aborted<'a>(
 ) -> Result<(), LogError> {
     // Producers that have expired can have been in transactions: none is left out.
     let rules = ProducerRules { expiration: Millis(i64::MAX), ..ProducerRules::default() };
-    let mut states = from_snapshot(dir, Offset::ZERO, segment.base, rules, Millis(0))?;
+    let mut snapshots = Snapshots::list(dir)?;
+    let range = (Offset::ZERO, segment.base);
+    let mut states = from_snapshot(dir, &mut snapshots, range, rules, Millis(0))?;
     replay(&mut states, before, segment.base)?;
     let mut content = Vec::new();
     let whole = walk(segment, 0, |batch| {
@@ -142,27 +158,27 @@ pub(super) fn replace(segment: &Segment, path: &Path, content: Vec<u8>) -> Resul
     Ok(file.sync_data()?)
 }
 
-/// The newest snapshot of at most `limit` that can be read; those that cannot are removed.
+/// The newest snapshot in a range of offsets that can be read; those that cannot are removed.
 fn from_snapshot(
     dir: &PartitionDir,
-    log_start: Offset,
-    limit: Offset,
+    snapshots: &mut Snapshots,
+    (log_start, limit): (Offset, Offset),
     rules: ProducerRules,
     now: Millis,
 ) -> Result<ProducerStates, LogError> {
     let mut states = ProducerStates::new(rules, log_start);
-    for offset in snapshots(dir)?.into_iter().rev().filter(|o| *o <= limit && *o >= log_start) {
+    while let Some(offset) = snapshots.0.iter().rfind(|o| **o <= limit).copied()
+        && offset >= log_start
+    {
         let path = dir.path.join(names::file(offset, SNAPSHOT));
-        match decode_snapshot(&dir.disk().read(&path)?) {
-            Ok(entries) => {
-                states.load(entries, offset, now);
-                break;
-            }
-            Err(_) => {
-                mark!("producer-snapshot-unreadable");
-                dir.disk().remove_file(&path)?;
-            }
+        // Retention may have put it aside meanwhile.
+        let content = found(dir.disk().read(&path))?;
+        if let Some(Ok(entries)) = content.as_deref().map(decode_snapshot) {
+            states.load(entries, offset, now);
+            break;
         }
+        mark!("producer-snapshot-unreadable");
+        snapshots.remove(dir, |unreadable| unreadable == offset)?;
     }
     Ok(states)
 }

@@ -10,6 +10,7 @@ use ottla_protocol::Offset;
 
 use super::files::SegmentFiles;
 use super::judge::{Judgement, judge};
+use super::producers::Snapshots;
 use super::rescan::{self, Bad, Begin, Scanned};
 use super::{LoadReport, found, producers, resume};
 use crate::config::FlushMode;
@@ -34,12 +35,13 @@ pub(super) fn recover(
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
     options: &OpenOptions,
+    snapshots: &mut Snapshots,
     epochs: &mut EpochCache,
     report: &mut LoadReport,
 ) -> Result<Recovered, LogError> {
     let recovered = match options.clean {
         true => trust(dir, files, options)?,
-        false => read_again(dir, files, options, epochs, report)?,
+        false => read_again(dir, files, options, snapshots, epochs, report)?,
     };
     // Below the log's start nothing is missing: it was deleted.
     if recovered.end < options.recovery_point
@@ -97,6 +99,7 @@ fn read_again(
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
     options: &OpenOptions,
+    snapshots: &mut Snapshots,
     epochs: &mut EpochCache,
     report: &mut LoadReport,
 ) -> Result<Recovered, LogError> {
@@ -111,7 +114,7 @@ fn read_again(
         let before = files.get(..next).unwrap_or_default();
         let (begin, mut known) = match states.take() {
             Some(states) => (Begin::FRONT, states),
-            None => begin(dir, before, &at, options)?,
+            None => begin(dir, snapshots, before, &at, options)?,
         };
         next += 1;
         let extent = (at.len, files.get(next).map(|f| f.segment.base));
@@ -138,17 +141,19 @@ fn read_again(
 /// Where to begin in the first segment that is read again, and the producers there.
 fn begin(
     dir: &Arc<PartitionDir>,
+    snapshots: &mut Snapshots,
     before: &[SegmentFiles],
     at: &SegmentFiles,
     options: &OpenOptions,
 ) -> Result<(Begin, ProducerStates), LogError> {
     let segment = &at.segment;
     if at.len == 0 || options.recovery_point <= segment.base {
-        return Ok((Begin::FRONT, producers::at(dir, before, segment.base, options)?));
+        let at_base = (segment.base, segment.base);
+        return Ok((Begin::FRONT, producers::newest(dir, snapshots, before, at_base, options)?));
     }
     let from_front = at.has_txn_index && !rescan::aborted_is_sound(segment)?;
     let limit = if from_front { segment.base } else { options.recovery_point };
-    let states = producers::newest(dir, before, segment.base, limit, options)?;
+    let states = producers::newest(dir, snapshots, before, (segment.base, limit), options)?;
     let begin = rescan::begin(segment, at.len, limit.min(states.end_offset()))?;
     Ok((begin, states))
 }

@@ -142,12 +142,13 @@ impl PartitionLog {
         let mut gone: Vec<_> = queued.into_iter().filter_map(Op::into_removed).collect();
         gone.extend(self.segments.iter().cloned());
         gone.sort_by_key(|segment| segment.base);
-        // From the end and one by one: names reach the disk in any order, and there may be no hole.
-        for segment in gone.iter().rev() {
+        // From the front, so that the log never ends below its start, and one by one: names reach
+        // the disk in any order, and there may be no hole.
+        for segment in &gone {
             remove(segment, true)?;
             self.dir.disk().sync_dir(&self.dir.path)?;
         }
-        load::remove_snapshots(&self.dir, |_| true)?;
+        load::remove_snapshots(&self.dir)?;
         let segment = Segment::new(&self.dir, offset);
         segment.create()?;
         self.segments = Arc::new(vec![Arc::new(segment)]);
