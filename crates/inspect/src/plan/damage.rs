@@ -123,3 +123,13 @@ fn settle(found: &mut [Damage], offset: Offset) {
         last.next = Some(offset);
     }
 }
+
+/// The offset after the last sound batch.
+pub(crate) fn end(disk: &dyn Disk, dir: &Path) -> Result<Offset, InspectError> {
+    let mut end = Offset::ZERO;
+    for (base, path) in segments(disk, dir)? {
+        let whole = stretch(disk, &path, 0, u64::MAX)?;
+        end = end.max(base).max(whole.offsets.map_or(base, |(_, last)| last.plus(1)));
+    }
+    Ok(end)
+}

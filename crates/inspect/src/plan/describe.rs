@@ -18,13 +18,15 @@ pub(crate) struct Action {
     pub(crate) path: PathBuf,
     /// Bytes of the file before and after, where that tells something.
     pub(crate) bytes: Option<(u64, u64)>,
+    /// Of a log that is read: how many places, and how many bytes in all.
+    places: Option<(usize, u64)>,
     /// Sound records that go with it.
     pub(crate) lost: Stretch,
 }
 
 impl Action {
     fn new(verb: &'static str, path: &Path) -> Self {
-        Self { verb, path: path.to_owned(), bytes: None, lost: Stretch::default() }
+        Self { verb, path: path.to_owned(), bytes: None, places: None, lost: Stretch::default() }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -37,6 +39,9 @@ impl Action {
             }
             (_, Some((from, _))) => line.push_str(&format!(" ({from} bytes)")),
             (_, None) => {}
+        }
+        if let Some((places, bytes)) = self.places.filter(|(places, _)| *places > 1) {
+            line.push_str(&format!(": {bytes} bytes in {places} places"));
         }
         if let Some((first, last)) = self.lost.offsets {
             line.push_str(&format!(
@@ -55,6 +60,7 @@ impl Action {
             ("file", self.path.display().to_string().into()),
             ("from", self.bytes.map(|(from, _)| from).into()),
             ("to", self.bytes.map(|(_, to)| to).into()),
+            ("bytesRead", self.places.map(|(_, bytes)| bytes).into()),
             ("recordsLost", self.lost.records.into()),
             ("firstOffsetLost", self.lost.offsets.map(|(first, _)| first.0).into()),
             ("lastOffsetLost", self.lost.offsets.map(|(_, last)| last.0).into()),
@@ -73,12 +79,17 @@ const GLANCE: u64 = 128;
 pub(crate) fn reads(reads: &BTreeMap<PathBuf, Reads>) -> Vec<Action> {
     let mut actions = Vec::new();
     for (path, reads) in reads.iter().filter(|(path, _)| matches!(kind(path), Kind::Log(_))) {
-        let mut ranges = reads.ranges.clone();
-        ranges.sort_unstable();
-        for (from, to) in ranges.into_iter().filter(|(from, to)| to - from > GLANCE) {
-            actions.push(Action { bytes: Some((from, to)), ..Action::new("read", path) });
-        }
+        let ranges = || reads.ranges.iter().filter(|(from, to)| to - from > GLANCE);
+        let from = ranges().map(|(from, _)| *from).min();
+        let to = ranges().map(|(_, to)| *to).max();
+        let bytes = ranges().map(|(from, to)| to - from).sum();
+        actions.push(Action {
+            bytes: from.zip(to),
+            places: Some((ranges().count(), bytes)),
+            ..Action::new("read", path)
+        });
     }
+    actions.retain(|action| action.bytes.is_some());
     actions
 }
 

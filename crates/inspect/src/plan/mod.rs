@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskErrorKind};
-use ottla_log::{DirState, LogDirEntry, LogError};
+use ottla_log::{DirState, LogDirEntry, LogError, OffsetCheckpoint, TopicPartition};
 use ottla_metadata::Image;
 use ottla_protocol::{NodeId, Offset};
 
@@ -360,7 +360,7 @@ impl Planning<'_, '_> {
         }
         if !stays.is_empty() {
             self.tally.damaged += 1;
-            self.ways_out(name, &stays)?;
+            self.ways_out(name, &stays, true)?;
         }
         Ok(())
     }
@@ -379,11 +379,16 @@ impl Planning<'_, '_> {
             },
         )?;
         let damages = damage::find(self.disk.as_ref(), &self.dir(name))?;
-        self.ways_out(name, &damages)
+        self.ways_out(name, &damages, false)
     }
 
-    /// What can be done about damage, with what each way costs.
-    fn ways_out(&mut self, name: &str, damages: &[Damage]) -> Result<(), InspectError> {
+    /// What can be done about damage, with what each way costs. `opens`: a start does not mind.
+    fn ways_out(
+        &mut self,
+        name: &str,
+        damages: &[Damage],
+        opens: bool,
+    ) -> Result<(), InspectError> {
         for damage in damages {
             let file = damage.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let (from, to, first, next) =
@@ -410,47 +415,91 @@ impl Planning<'_, '_> {
                 },
             )?;
         }
-        let Some(first) = damages.first() else { return Ok(()) };
-        self.option(
-            name,
-            "restore",
-            format!(
-                "put {name} aside and take it from another replica or a backup: nothing is lost"
-            ),
-            Stretch::default(),
-        )?;
-        let (later, files) = self.behind(name, first)?;
-        let file = first.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut how = format!("truncate -s {} {file}", first.hole.from);
-        if files > 0 {
-            how.push_str(&format!("; remove the files of the {files} later segments"));
+        let restore = format!(
+            "put {name} aside and take it from another replica or a backup: nothing is lost"
+        );
+        self.option(name, "restore", restore, &Way::default())?;
+        let Some(first) = damages.first() else {
+            return if opens { Ok(()) } else { self.accept(name) };
+        };
+        if let Some(next) = first.next.filter(|_| opens) {
+            let what = format!(
+                "leave it: who reads offsets {} to {} gets an error, and can go on from {next}",
+                first.first,
+                next.plus(-1)
+            );
+            self.option(name, "leave", what, &Way::default())?;
         }
-        let lost = match later.offsets {
+        self.cut(name, first)
+    }
+
+    /// The log as it is, when a checkpoint alone keeps it offline.
+    fn accept(&mut self, name: &str) -> Result<(), InspectError> {
+        let end = damage::end(self.disk.as_ref(), &self.dir(name))?;
+        let checkpoints = self.beyond(name, end);
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        let how = edits(name, &checkpoints, end);
+        let what = format!("accept that the log ends at offset {end} ({how})");
+        let way = Way { checkpoints, end: Some(end), ..Way::default() };
+        self.option(name, "accept", what, &way)
+    }
+
+    /// The log without the damage and what is behind it.
+    fn cut(&mut self, name: &str, damage: &Damage) -> Result<(), InspectError> {
+        let (lost, segments) = self.behind(name, damage)?;
+        let file = damage.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let end = damage.first;
+        let mut how = format!("truncate -s {} {name}/{file}", damage.hole.from);
+        if !segments.is_empty() {
+            how.push_str(&format!("; remove the files of the {} later segments", segments.len()));
+        }
+        let checkpoints = self.beyond(name, end);
+        if !checkpoints.is_empty() {
+            how.push_str(&format!("; {}", edits(name, &checkpoints, end)));
+        }
+        let records = match lost.offsets {
             Some((from, to)) => {
-                format!("{} sound records, offsets {from} to {to}, are lost too", later.records)
+                format!("{} sound records, offsets {from} to {to}, are lost too", lost.records)
             }
             None => "no sound record is lost".to_owned(),
         };
-        self.option(
-            name,
-            "cut",
-            format!("cut the log at offset {} ({how}): {lost}", first.first),
-            later,
-        )
+        let what = format!("cut the log at offset {end} ({how}): {records}");
+        let way = Way {
+            truncate: Some((file, damage.hole.from)),
+            segments,
+            checkpoints,
+            end: Some(end),
+            lost,
+        };
+        self.option(name, "cut", what, &way)
     }
 
-    /// The sound records behind a stretch, and the number of later segments.
-    fn behind(&self, name: &str, damage: &Damage) -> Result<(Stretch, usize), InspectError> {
+    /// The checkpoints that keep a log offline which ends at `end`.
+    fn beyond(&self, name: &str, end: Offset) -> Vec<&'static str> {
+        let Some(partition) = TopicPartition::parse(name) else { return Vec::new() };
+        let points = &self.start.points;
+        [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart]
+            .into_iter()
+            .zip([&points.recovery, &points.log_start])
+            .filter(|(_, offsets)| offsets.get(&partition).is_some_and(|offset| *offset > end))
+            .map(|(which, _)| which.file())
+            .collect()
+    }
+
+    /// The sound records behind a stretch, and the later segments.
+    fn behind(&self, name: &str, damage: &Damage) -> Result<(Stretch, Vec<Offset>), InspectError> {
         let disk = self.disk.as_ref();
         let mut behind = stretch(disk, &damage.path, damage.hole.to, u64::MAX)?;
-        let mut files = 0;
-        for (_, path) in segments(disk, &self.dir(name))? {
+        let mut later = Vec::new();
+        for (base, path) in segments(disk, &self.dir(name))? {
             if path > damage.path {
-                files += 1;
+                later.push(base);
                 behind.add(stretch(disk, &path, 0, u64::MAX)?);
             }
         }
-        Ok((behind, files))
+        Ok((behind, later))
     }
 
     fn option(
@@ -458,23 +507,52 @@ impl Planning<'_, '_> {
         name: &str,
         kind: &'static str,
         what: String,
-        lost: Stretch,
+        way: &Way,
     ) -> Result<(), InspectError> {
         self.out.say(
             || format!("  option: {what}"),
             || {
+                let segments = way.segments.iter().map(|base| base.0.into()).collect();
+                let checkpoints = way.checkpoints.iter().map(|file| (*file).into()).collect();
                 Json::object([
                     ("type", "option".into()),
                     ("partition", name.to_owned().into()),
                     ("option", kind.into()),
                     ("what", what.clone().into()),
-                    ("recordsLost", lost.records.into()),
-                    ("firstOffsetLost", lost.offsets.map(|(first, _)| first.0).into()),
-                    ("lastOffsetLost", lost.offsets.map(|(_, last)| last.0).into()),
+                    ("truncate", way.truncate.as_ref().map(|(file, _)| file.clone()).into()),
+                    ("truncateTo", way.truncate.as_ref().map(|(_, size)| *size).into()),
+                    ("removeSegments", Json::List(segments)),
+                    ("checkpoints", Json::List(checkpoints)),
+                    ("checkpointOffset", way.end.map(|end| end.0).into()),
+                    ("recordsLost", way.lost.records.into()),
+                    ("firstOffsetLost", way.lost.offsets.map(|(first, _)| first.0).into()),
+                    ("lastOffsetLost", way.lost.offsets.map(|(_, last)| last.0).into()),
                 ])
             },
         )
     }
+}
+
+/// What a way out asks for, and what goes with it.
+#[derive(Default)]
+struct Way {
+    /// A segment's file, and the bytes of it that stay.
+    truncate: Option<(String, u64)>,
+    /// Segments whose files go.
+    segments: Vec<Offset>,
+    /// Checkpoints of the log directory in which the partition gets `end`.
+    checkpoints: Vec<&'static str>,
+    end: Option<Offset>,
+    lost: Stretch,
+}
+
+/// How the partition's line in checkpoints is changed.
+fn edits(name: &str, checkpoints: &[&str], end: Offset) -> String {
+    let line = TopicPartition::parse(name)
+        .map_or_else(String::new, |p| format!("{} {}", p.topic, p.partition));
+    // Topics' names have no character but the dot that means something to sed.
+    let pattern = line.replace('.', "\\.");
+    format!("sed -i 's/^{pattern} .*/{line} {end}/' {}", checkpoints.join(" "))
 }
 
 /// Whether bytes of a log go.

@@ -286,7 +286,10 @@ impl Looking<'_, '_, '_> {
             self.epochs.as_ref(),
             self.log_start,
         ));
-        findings.extend(Chain::sequence(path, position, header, &self.states));
+        // Behind what cannot be read a producer goes on with a later sequence.
+        if self.holes.is_empty() {
+            findings.extend(Chain::sequence(path, position, header, &self.states));
+        }
         if self.is_metadata() {
             findings.extend(metadata::records(path, position, batch, &mut self.scratch));
         } else if self.options.deep {
@@ -316,7 +319,11 @@ impl Looking<'_, '_, '_> {
         if judged.lies > 0 {
             let (number, told) =
                 judged.told.first().map_or((0, ""), |(number, told)| (*number, told.as_str()));
-            let what = format!("{} entries lie, the first is entry {number}: {told}", judged.lies);
+            let count = match judged.lies {
+                1 => "an entry lies".to_owned(),
+                lies => format!("{lies} entries lie"),
+            };
+            let what = format!("{count}: entry {number}: {told}");
             let meaning = "Ottla holds each entry against the log before use; other readers may miss \
                            records";
             self.report.found(&Finding::new(Severity::Repairable, path, what, meaning))?;

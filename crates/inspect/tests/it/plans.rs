@@ -259,6 +259,56 @@ fn what_is_cut_is_told_by_offsets() {
     assert!(text.contains("2 sound records, offsets 38 to 39, go with it"), "{text}");
 }
 
+/// Does what an option asks for.
+fn take(disk: &MemoryDisk, option: &Value) {
+    if let Some(file) = option["truncate"].as_str() {
+        let size = usize::try_from(option["truncateTo"].as_u64().unwrap()).unwrap();
+        edit(disk, &format!("/d/t-0/{file}"), |bytes| bytes.truncate(size));
+    }
+    for base in option["removeSegments"].as_array().unwrap() {
+        for suffix in ["log", "index", "timeindex"] {
+            let path = format!("/d/t-0/{:020}.{suffix}", base.as_i64().unwrap());
+            if disk.exists(Path::new(&path)).unwrap() {
+                disk.remove_file(Path::new(&path)).unwrap();
+            }
+        }
+    }
+    for file in option["checkpoints"].as_array().unwrap() {
+        let offset = &option["checkpointOffset"];
+        let path = format!("/d/{}", file.as_str().unwrap());
+        put(disk, &path, format!("0\n1\nt 0 {offset}\n").as_bytes());
+    }
+}
+
+#[test]
+fn the_ways_out_are_ways_out() {
+    let damages: [(&str, i64, fn(&MemoryDisk)); 4] = [
+        ("cut", 2, |disk| edit(disk, FIRST, |bytes| bytes[2000] ^= 1)),
+        ("cut", 20, |disk| {
+            unclean(disk);
+            edit(disk, LAST, |bytes| bytes[100] ^= 1);
+        }),
+        ("accept", 40, |disk| put(disk, "/d/log-start-offset-checkpoint", b"0\n1\nt 0 99\n")),
+        ("accept", 40, |disk| {
+            put(disk, "/d/recovery-point-offset-checkpoint", b"0\n1\nt 0 99\n");
+            disk.remove_file(Path::new("/d/.kafka_cleanshutdown")).unwrap();
+        }),
+    ];
+    for (kind, end, damage) in damages {
+        let disk = written(&[10, 10]);
+        damage(&disk);
+        let (tally, text) = planned_as(&disk, "/d", Format::Json);
+        assert_eq!(tally.damaged + tally.refused, 1, "{text}");
+        let rows = objects(&text);
+        let option = of(&rows, "option").into_iter().find(|row| row["option"] == kind);
+        take(&disk, option.unwrap_or_else(|| panic!("no {kind} in\n{text}")));
+        let ends = plan_and_start(kind, &disk);
+        assert_eq!(ends.map(|(_, end)| end), Some(Offset(end)), "{text}");
+        let (tally, text) = verified(&disk, "/d");
+        assert_eq!(tally.damage, 0, "{text}");
+    }
+}
+
 #[test]
 fn damage_that_a_start_does_not_see_has_ways_out() {
     let disk = written(&[10, 10]);

@@ -71,7 +71,7 @@ fn damage_has_exit_code_1() {
     let before = files(dir.path());
     let verify = log(dir.path(), &["verify", "ottla-data"]);
     assert_eq!(verify.code, Some(1), "{}{}", verify.stdout, verify.stderr);
-    assert!(verify.stdout.contains(&format!("damage: ottla-data/__cluster_metadata-0/0000")));
+    assert!(verify.stdout.contains("damage: ottla-data/__cluster_metadata-0/0000"));
     let plan = log(dir.path(), &["repair-plan", "ottla-data"]);
     assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
     assert!(plan.stdout.contains("__cluster_metadata-0: refused"), "{}", plan.stdout);
