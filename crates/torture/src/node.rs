@@ -57,10 +57,8 @@ impl Recipe {
     pub fn start(&self, control: &Control) -> anyhow::Result<Started> {
         let dirs: Vec<_> = self.data.iter().map(|dir| dir.to_string_lossy()).collect();
         let mut command = Command::new(&self.binary);
-        command
-            .arg("start")
-            .args(["--data-dir", &dirs.join(",")])
-            .args(["--listen", "127.0.0.1:0"]);
+        command.arg("start").args(["--listen", "127.0.0.1:0"]);
+        command.args(["-o", &format!("log.dirs={}", dirs.join(","))]);
         for setting in &self.settings {
             command.args(["-o", setting]);
         }

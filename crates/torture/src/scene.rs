@@ -2,7 +2,7 @@
 //! has been done to the broker that excuses a failed request. Must not know who sends what.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::faults::Control;
@@ -11,7 +11,10 @@ use crate::wire::Code;
 use crate::world::World;
 
 /// `KAFKA_STORAGE_ERROR`, and what a partition without a leader is answered with.
-const OFFLINE: [Code; 3] = [56, 6, 5];
+pub const OFFLINE: [Code; 3] = [56, 6, 5];
+
+/// `POLICY_VIOLATION`: what a full disk is answered with.
+pub const FULL: Code = 44;
 
 /// What is shared.
 #[derive(Debug)]
@@ -24,6 +27,12 @@ pub struct Scene {
     struck: AtomicBool,
     /// No more is to be sent.
     stopped: AtomicBool,
+    /// The disk may be full.
+    may_be_full: AtomicBool,
+    /// Appends that were refused because the disk is full.
+    full: AtomicU64,
+    /// Nothing that is sent after the fault may be granted where the disk fails.
+    judges_late: AtomicBool,
     /// The partitions whose disk fails when the fault fires.
     pub failing: Mutex<BTreeSet<(String, i32)>>,
 }
@@ -37,6 +46,9 @@ impl Scene {
             control,
             struck: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            may_be_full: AtomicBool::new(false),
+            full: AtomicU64::new(0),
+            judges_late: AtomicBool::new(false),
             failing: Mutex::default(),
         }
     }
@@ -85,6 +97,30 @@ impl Scene {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether an append may be refused because the disk is full.
+    pub fn may_be_full(&self, may: bool) {
+        self.may_be_full.store(may, Ordering::SeqCst);
+    }
+
+    /// How many appends were refused because the disk is full.
+    #[must_use]
+    pub fn refused_as_full(&self) -> u64 {
+        self.full.load(Ordering::SeqCst)
+    }
+
+    /// Whether what is sent after the fault must not be granted where the disk fails.
+    pub fn judge_late(&self, judges: bool) {
+        self.judges_late.store(judges, Ordering::SeqCst);
+    }
+
+    /// Whether a request that is sent now to a partition must not be granted.
+    #[must_use]
+    pub fn is_late(&self, topic: &str, index: i32) -> bool {
+        self.judges_late.load(Ordering::SeqCst)
+            && self.is_offline(topic, index)
+            && !topic.starts_with("comes")
+    }
+
     /// Whether a partition's disk has failed.
     #[must_use]
     pub fn is_offline(&self, topic: &str, index: i32) -> bool {
@@ -93,6 +129,10 @@ impl Scene {
 
     /// Judges the refusal of a request to a partition: a reason, or a violation.
     pub fn refused(&self, what: &str, topic: &str, index: i32, code: Code) {
+        if code == FULL && self.may_be_full.load(Ordering::SeqCst) {
+            self.full.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
         let excused =
             self.is_struck() || (OFFLINE.contains(&code) && self.is_offline(topic, index));
         if !excused {

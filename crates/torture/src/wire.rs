@@ -320,7 +320,9 @@ impl Client {
 
     /// Log directories: error, path, and the partitions that lie there.
     pub fn log_dirs(&mut self) -> anyhow::Result<Vec<(Code, String, Vec<(String, i32)>)>> {
-        let answer = self.connection.ask(4, &DescribeLogDirsRequest::default())?;
+        let answer = self
+            .connection
+            .ask(4, &DescribeLogDirsRequest { topics: None, ..Default::default() })?;
         let dirs = answer.results.into_iter().map(|dir| {
             let partitions = dir.topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(|p| (topic.name.to_string(), p.partition_index))

@@ -15,6 +15,7 @@ mod process;
 mod settings_page;
 mod test_run;
 mod tidy;
+mod torture;
 mod workspace;
 
 #[derive(Parser)]
@@ -46,6 +47,12 @@ enum Command {
     /// Measure the release build beside Apache Kafka on this machine.
     Bench {
         /// Options of the measurement; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Cut the power of the release build, kill it, let its disk fail or be full.
+    Torture {
+        /// What to do and for how long; `--help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -97,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             configs::run(check)?;
             settings_page::run(check).map(|()| true)
         }
+        Command::Torture { options } => torture::run(&root, &options).map(|()| true),
         Command::Bench { options } => bench::run(&root, &options).map(|()| true),
         Command::Clients { family } => {
             let all = <clients::Family as clap::ValueEnum>::value_variants();

@@ -13,6 +13,8 @@ const COUNTED: u64 = 32;
 const TOTAL: u64 = 40;
 const FIRED: u64 = 48;
 const STICKY: u64 = 52;
+const ENDING: u64 = 56;
+const ENDING_BYTES: usize = 8;
 const PATH: u64 = 64;
 const ROOT: u64 = 192;
 const TEXT: usize = 128;
@@ -119,6 +121,8 @@ pub struct Fault {
     pub ops: Vec<Op>,
     /// Only at paths that contain this; empty for all.
     pub path: String,
+    /// Only at paths that end with this, at most eight letters; empty for all.
+    pub ending: String,
     /// At which of them, from 1.
     pub nth: u64,
 }
@@ -183,6 +187,10 @@ impl Control {
         words.extend(fault.nth.to_ne_bytes());
         self.file.write_all_at(&words, WHEN)?;
         self.file.write_all_at(&sticky.to_ne_bytes(), STICKY)?;
+        if fault.ending.len() > ENDING_BYTES {
+            return Err(io::Error::other(format!("{} is too long an ending", fault.ending)));
+        }
+        self.file.write_all_at(fault.ending.as_bytes(), ENDING)?;
         self.file.write_all_at(&text(&fault.path)?, PATH)?;
         self.file.write_all_at(&1_u32.to_ne_bytes(), ARMED)
     }

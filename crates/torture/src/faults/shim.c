@@ -57,7 +57,7 @@ struct control {
     uint64_t total;            /* calls seen in all */
     volatile uint32_t fired;
     uint32_t sticky;           /* FAIL: all later calls that match, too */
-    char pad[8];
+    char ending[8];            /* what the path must end with; empty: anything */
     char path[128];            /* part of the path that must match; empty: all */
     char root[128];            /* below which calls count; for CUT the mount point */
     char what[256];            /* what it happened at */
@@ -97,6 +97,8 @@ static void tell(const char *when, enum op op, const char *path) {
 static int is_ours(const char *path, enum op op) {
     if (strncmp(path, control->root, strlen(control->root)) != 0) return 0;
     if ((control->ops & (1u << op)) == 0) return 0;
+    size_t length = strlen(path), ending = strnlen(control->ending, sizeof control->ending);
+    if (length < ending || memcmp(path + length - ending, control->ending, ending) != 0) return 0;
     return control->path[0] == 0 || strstr(path, control->path) != NULL;
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use ottla_protocol::ProduceRequest;
 use ottla_records::Compression;
 
@@ -13,6 +14,9 @@ use crate::scene::Scene;
 use crate::seeded::Seeded;
 use crate::wire::{self, Client, Code};
 use crate::world::SETTING;
+
+/// The topic of committed offsets. A part of it lies in each log directory.
+const OFFSETS: &str = "__consumer_offsets";
 
 /// How long something is asked for that is not ready yet.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,16 +51,16 @@ pub fn create_topics(scene: &Scene, client: &mut Client) -> anyhow::Result<()> {
     for name in names {
         create(scene, client, &name)?;
     }
-    settled(|| client.find_coordinator("group-0"))?;
+    settled(scene, || client.find_coordinator("group-0"))?;
     Ok(())
 }
 
 /// Asks until the answer is no longer that something is not ready yet.
-fn settled(mut ask: impl FnMut() -> anyhow::Result<Code>) -> anyhow::Result<Code> {
+fn settled(scene: &Scene, mut ask: impl FnMut() -> anyhow::Result<Code>) -> anyhow::Result<Code> {
     let end = Instant::now() + PATIENCE;
     loop {
         let code = ask()?;
-        if !matches!(code, 3 | 5 | 6 | 14..=16) {
+        if !matches!(code, 3 | 5 | 6 | 14..=16) || scene.has_fired() {
             return Ok(code);
         }
         anyhow::ensure!(Instant::now() < end, "error {code} for {PATIENCE:?}");
@@ -74,12 +78,12 @@ fn commit(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyhow::Re
         world.commits.entry(key.clone()).or_insert_with(|| Register::new(-1)).asked(offset);
         offset
     };
-    let code = settled(|| client.commit(&group, &topic, index, offset))?;
+    let code = settled(scene, || client.commit(&group, &topic, index, offset))?;
     let mut world = scene.world();
     let Some(register) = world.commits.get_mut(&key) else { return Ok(()) };
     if code == 0 {
         register.acked();
-    } else {
+    } else if !(matches!(code, 14..=16) && scene.is_offline(OFFSETS, 0)) {
         drop(world);
         scene.refused("a commit", &topic, index, code);
     }
@@ -102,7 +106,11 @@ fn change_topic(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyh
     }
 }
 
-fn create(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
+/// Creates a topic.
+///
+/// # Errors
+/// No answer.
+pub fn create(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
     let (incarnation, plan) = {
         let mut world = scene.world();
         let incarnation = world.create_asked(name);
@@ -125,7 +133,11 @@ fn create(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn delete(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
+/// Deletes a topic.
+///
+/// # Errors
+/// No answer.
+pub fn delete(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
     if let Some(topic) = scene.world().topics.get_mut(name) {
         topic.life.asked(None);
     }
@@ -157,7 +169,7 @@ fn fill(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
             (drawn, bytes)
         };
         let mut base = -1;
-        let code = settled(|| {
+        let code = settled(scene, || {
             let request = wire::produce(-1, vec![(name.to_owned(), index, bytes.clone())]);
             let answer = batch::only(ask_produce(client, &request)?)?;
             base = answer.base_offset;
@@ -170,6 +182,33 @@ fn fill(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Appends a batch with acks=all; what was answered.
+///
+/// # Errors
+/// No answer.
+pub fn append(
+    scene: &Scene,
+    client: &mut Client,
+    topic: &str,
+    index: i32,
+    shapes: &[Shape],
+) -> anyhow::Result<Code> {
+    let (drawn, bytes) = {
+        let mut world = scene.world();
+        let origin = Origin { stream: world.number(), number: 0, idempotent: false };
+        let drawn = world.draw(topic, index, origin, shapes);
+        let drawn = drawn.with_context(|| format!("there is no {topic}-{index}"))?;
+        let bytes = batch::build(&drawn.records, Compression::None, None)?;
+        (drawn, bytes)
+    };
+    let request = wire::produce(-1, vec![(topic.to_owned(), index, bytes)]);
+    let answer = batch::only(ask_produce(client, &request)?)?;
+    if answer.error_code == 0 {
+        scene.world().acked(topic, index, answer.base_offset, &drawn.ids);
+    }
+    Ok(answer.error_code)
 }
 
 fn ask_produce(
@@ -188,27 +227,47 @@ fn delete_records(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> an
         });
         let Some((topic, index)) = seeded.one_of(&whole).cloned() else { return Ok(()) };
         let Some(partition) = world.partition(&topic, index) else { return Ok(()) };
-        let history = &mut partition.history;
+        let history = &partition.history;
         let (start, end) = (history.start(), history.end());
         let room = u64::try_from(end - start)?;
         // Now and then all of it.
         let part = if seeded.once_in(10) { room } else { seeded.below(room / 2 + 1) };
         let offset = start + i64::try_from(part)?;
-        history.delete_asked(offset);
         (topic, index, offset)
     };
-    let (code, start) = client.delete_records(&topic, index, offset)?;
+    delete_to(scene, client, &topic, index, offset)
+}
+
+/// Deletes the records of a partition below an offset.
+///
+/// # Errors
+/// No answer.
+pub fn delete_to(
+    scene: &Scene,
+    client: &mut Client,
+    topic: &str,
+    index: i32,
+    offset: i64,
+) -> anyhow::Result<()> {
+    if let Some(partition) = scene.world().partition(topic, index) {
+        partition.history.delete_asked(offset);
+    }
+    let (code, start) = client.delete_records(topic, index, offset)?;
     if code == 0 {
-        if let Some(partition) = scene.world().partition(&topic, index) {
+        if let Some(partition) = scene.world().partition(topic, index) {
             partition.history.delete_acked(start);
         }
     } else {
-        scene.refused("a deletion of records", &topic, index, code);
+        scene.refused("a deletion of records", topic, index, code);
     }
     Ok(())
 }
 
-fn set(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyhow::Result<()> {
+/// Changes a setting of a topic.
+///
+/// # Errors
+/// No answer.
+pub fn set(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyhow::Result<()> {
     let (name, value) = {
         let mut world = scene.world();
         let existing = world.topics.values().filter(|topic| topic.life.last().is_some());
@@ -220,13 +279,18 @@ fn set(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyhow::Resul
         }
         (name, value)
     };
-    let code = client.set(&name, SETTING, &value.to_string())?;
+    set_to(scene, client, &name, value)
+}
+
+/// Sets a topic's setting that was noted as asked for.
+fn set_to(scene: &Scene, client: &mut Client, name: &str, value: u64) -> anyhow::Result<()> {
+    let code = client.set(name, SETTING, &value.to_string())?;
     if code == 0 {
-        if let Some(topic) = scene.world().topics.get_mut(&name) {
+        if let Some(topic) = scene.world().topics.get_mut(name) {
             topic.setting.acked();
         }
     } else {
-        scene.refused("a setting", &name, -1, code);
+        scene.refused("a setting", name, -1, code);
     }
     Ok(())
 }

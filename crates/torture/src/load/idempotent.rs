@@ -46,6 +46,8 @@ struct Lane {
     on_their_way: usize,
     /// Refused: nothing more goes here under this id.
     is_closed: bool,
+    /// The broker knows the producer here: it refuses what follows a refused batch.
+    was_acked: bool,
 }
 
 #[derive(Debug)]
@@ -151,7 +153,7 @@ impl Session {
         };
         let Some(lane) = self.lanes.get_mut(&key) else { return Ok(None) };
         let Some(pending) = lane.in_doubt.get(lane.on_their_way) else { return Ok(None) };
-        let is_late = scene.is_offline(&key.0, key.1);
+        let is_late = scene.is_late(&key.0, key.1);
         let request = wire::produce(-1, vec![(key.0.clone(), key.1, pending.bytes.clone())]);
         let correlation = client.connection.tell(wire::PRODUCE, &request)?;
         lane.on_their_way += 1;
@@ -197,16 +199,21 @@ impl Session {
             lane.is_closed = true;
             return Ok(());
         }
+        if lane.is_closed {
+            // The answer is that of a later batch.
+            lane.in_doubt.clear();
+        }
         let front = lane.pop();
         let mut world = scene.world();
         if sent.is_late {
             let what = format!("an idempotent batch to {topic}-{index} is acknowledged");
             world.wrong(Rule::AfterFailure, what);
         }
-        if lane.is_closed {
+        if lane.is_closed && lane.was_acked {
             let what = format!("{topic}-{index}: a batch is taken that follows a refused one");
             world.wrong(Rule::Order, what);
         }
+        lane.was_acked = true;
         if let Some(pending) = front {
             world.acked(topic, index, answer.base_offset, &pending.ids);
         }
@@ -216,7 +223,14 @@ impl Session {
 
 impl Lane {
     const fn new(stream: u64) -> Self {
-        Self { stream, next: 0, in_doubt: VecDeque::new(), on_their_way: 0, is_closed: false }
+        Self {
+            stream,
+            next: 0,
+            in_doubt: VecDeque::new(),
+            on_their_way: 0,
+            is_closed: false,
+            was_acked: false,
+        }
     }
 
     fn has_more_in_doubt(&self) -> bool {

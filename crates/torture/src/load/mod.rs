@@ -13,7 +13,7 @@ mod consume;
 mod idempotent;
 mod plain;
 
-pub use admin::create_topics;
+pub use admin::{append, create, create_topics, delete, delete_to, set};
 pub use idempotent::Idempotent;
 
 /// The clients, and what they carry from cycle to cycle.

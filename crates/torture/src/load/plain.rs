@@ -70,7 +70,7 @@ fn send(
         let Some(drawn) = world.draw(&topic, index, origin, &shapes) else { continue };
         let codec = seeded.one_of(&Compression::ALL).copied().unwrap_or_default();
         batches.push((topic.clone(), index, batch::build(&drawn.records, codec, None)?));
-        let is_late = scene.is_offline(&topic, index);
+        let is_late = scene.is_late(&topic, index);
         parts.push(Part { topic, index, ids: drawn.ids, is_late });
     }
     drop(world);

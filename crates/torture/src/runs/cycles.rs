@@ -1,52 +1,33 @@
 //! Power cuts and kills: start, verify, load, strike, and again, on one cluster. Must not know how
 //! a strike is carried out, nor what a record looks like.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
+use super::cluster::{Cluster, Ground};
 use super::plan::{End, Plan};
-use super::{Episode, Mode, evidence, now_ms, settings, topics};
-use crate::faults::Control;
+use super::{Episode, Mode, settings};
 use crate::history::{Policy, Rule};
-use crate::load::{self, Load};
 use crate::mounted::{Habit, Mounted};
-use crate::node::{Node, Recipe, Started, copy_folder};
-use crate::readback;
+use crate::node::Node;
 use crate::report::{Tally, point};
 use crate::scene::Scene;
 use crate::seeded::Seeded;
-use crate::wire::Client;
-use crate::world::World;
 
 /// Cycles on one cluster.
 const CYCLES: u64 = 30;
 /// Bytes of a file system; the image is sparse.
 const DISK_BYTES: u64 = 192 << 20;
 
-/// One cluster and those who torture it.
-struct Cluster<'a> {
-    episode: Episode<'a>,
-    scene: Scene,
-    load: Load,
-    recipe: Recipe,
-    disk: Option<Mounted>,
-    ground: &'static str,
-    /// The data as it was before the last start.
-    before: PathBuf,
-}
-
 /// Runs one episode.
 pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()> {
-    let mut cluster = Cluster::create(episode)?;
+    let mut cluster = create(episode)?;
     let count = cluster.episode.left.min(CYCLES);
-    for cycle in 0..count {
+    for number in 0..count {
         if cluster.episode.order.is_over(cluster.episode.start) {
             break;
         }
-        let mut seeded = cluster.episode.seeded.part(cycle + 10);
-        cluster.cycle(&mut seeded, tally)?;
+        let mut seeded = cluster.episode.seeded.part(number + 10);
+        cycle(&mut cluster, &mut seeded, tally)?;
         tally.cycles += 1;
         if cluster.has_failed(tally)? {
             return Ok(());
@@ -57,186 +38,71 @@ pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()>
     Ok(())
 }
 
-impl<'a> Cluster<'a> {
-    fn create(episode: Episode<'a>) -> anyhow::Result<Self> {
-        let mut seeded = episode.seeded.part(1);
-        let power = episode.order.mode == Mode::Power;
-        let place = episode.place;
-        let (disk, root, ground) = if power {
-            let habit = seeded.one_of(&Habit::ALL).copied().unwrap_or(Habit::Usual);
-            let disk = Mounted::create(place, DISK_BYTES, habit)?;
-            let root = disk.folder().to_owned();
-            (Some(disk), root, habit.name())
-        } else {
-            let root = place.join("plain");
-            if root.exists() {
-                std::fs::remove_dir_all(&root).context("cannot empty a folder")?;
-            }
-            std::fs::create_dir_all(&root).context("cannot make a folder")?;
-            (None, root, "a plain folder")
-        };
-        let control = Control::create(&place.join("control"), &root)?;
-        let mut world = World::new(episode.seeded.part(2).bits(), now_ms());
-        let trusted = if power { Policy::Loose } else { Policy::Whole };
-        for plan in topics(trusted) {
-            world.plan(plan);
-        }
-        let mut settings = settings();
-        if episode.order.lie {
-            settings.push("flush.mode=os".to_owned());
-        }
-        let recipe = Recipe {
-            binary: episode.order.binary.clone(),
-            shim: episode.shim.clone(),
-            data: vec![root.join("data")],
-            settings,
-            log: place.join("broker.log"),
-        };
-        let load = Load::new(episode.seeded.part(3));
-        let before = place.join("before");
-        let scene = Scene::new(world, control);
-        Ok(Self { episode, scene, load, recipe, disk, ground, before })
+fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {
+    let mut seeded = episode.seeded.part(1);
+    let power = episode.order.mode == Mode::Power;
+    let ground = if power {
+        let habit = seeded.one_of(&Habit::ALL).copied().unwrap_or(Habit::Usual);
+        let disk = Mounted::create(episode.place, DISK_BYTES, habit)?;
+        let root = disk.folder().to_owned();
+        Ground { data: vec![root.join("data")], root, disk: Some(disk), name: habit.name() }
+    } else {
+        Ground::plain(&episode, &["data"])?
+    };
+    let mut settings = settings();
+    if episode.order.lie {
+        settings.push("flush.mode=os".to_owned());
     }
+    let trusted = if power { Policy::Loose } else { Policy::Whole };
+    Cluster::create(episode, ground, trusted, settings)
+}
 
-    /// Start, verify, load, strike.
-    fn cycle(&mut self, seeded: &mut Seeded, tally: &mut Tally) -> anyhow::Result<()> {
-        let plan = Plan::draw(seeded, self.disk.is_some());
-        Tally::count(&mut tally.grounds, self.ground);
-        self.scene.begin();
-        if plan.from_start {
-            self.scene.control.arm(&plan.fault)?;
-        } else {
-            self.scene.control.disarm()?;
-        }
-        if let Some(node) = self.start(tally)? {
-            match self.verify(&node, seeded, tally) {
-                Ok(()) => self.strike(node, &plan, seeded, tally)?,
-                Err(error) => {
-                    self.scene.failed("reading back", &error);
-                    Tally::count(&mut tally.done, "struck while reading back");
-                    node.kill()?;
-                }
+/// Start, verify, load, strike.
+fn cycle(cluster: &mut Cluster<'_>, seeded: &mut Seeded, tally: &mut Tally) -> anyhow::Result<()> {
+    let plan = Plan::draw(seeded, cluster.disk.is_some());
+    Tally::count(&mut tally.grounds, cluster.ground);
+    cluster.scene.begin();
+    if plan.from_start {
+        cluster.scene.control.arm(&plan.fault)?;
+    } else {
+        cluster.scene.control.disarm()?;
+    }
+    if let Some(node) = cluster.start(tally)? {
+        match cluster.verify(&node, seeded, tally) {
+            Ok(()) => strike(cluster, node, &plan, seeded, tally)?,
+            Err(error) => {
+                cluster.scene.failed("reading back", &error);
+                Tally::count(&mut tally.done, "struck while reading back");
+                node.kill()?;
             }
         }
-        if self.scene.has_fired() {
-            Tally::count(&mut tally.points, point(&self.scene.control.what()?));
-        }
-        if let Some(disk) = &mut self.disk {
-            disk.unmount()?;
-            disk.mount()?;
-        }
-        Ok(())
     }
+    if cluster.scene.has_fired() {
+        Tally::count(&mut tally.points, point(&cluster.scene.control.what()?));
+    }
+    if let Some(disk) = &mut cluster.disk {
+        disk.unmount()?;
+        disk.mount()?;
+    }
+    Ok(())
+}
 
-    /// Starts the broker; none when it was struck before it was ready, or when it did not start.
-    fn start(&mut self, tally: &mut Tally) -> anyhow::Result<Option<Node>> {
-        self.remember()?;
-        tally.starts += 1;
-        let what = match self.recipe.start(&self.scene.control)? {
-            Started::Ready(node) => return Ok(Some(node)),
-            // Killed, or its disk is gone, and it says so.
-            Started::Ended(_) if self.scene.has_fired() => {
-                Tally::count(&mut tally.done, "struck while starting");
-                return Ok(None);
-            }
-            Started::Ended(status) => format!("it ended with {status}"),
-            Started::Hung => "it was not ready within 60 s".to_owned(),
-        };
-        let text = format!("{what}\n{}", self.recipe.last_words());
-        self.scene.world().wrong(Rule::RefusedStart, text);
-        Ok(None)
+/// Loads the broker until it is struck or stopped.
+fn strike(
+    cluster: &mut Cluster<'_>,
+    node: Node,
+    plan: &Plan,
+    seeded: &mut Seeded,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    if !plan.from_start {
+        cluster.scene.control.arm(&plan.fault)?;
     }
-
-    /// Keeps the data as the broker finds it, for the case that it cannot deal with it.
-    fn remember(&self) -> anyhow::Result<()> {
-        if self.before.exists() {
-            std::fs::remove_dir_all(&self.before).context("cannot empty a folder")?;
-        }
-        match self.recipe.data.first() {
-            Some(data) if data.is_dir() => copy_folder(data, &self.before),
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads everything back, and creates the topics that are missing.
-    fn verify(
-        &mut self,
-        node: &Node,
-        seeded: &mut Seeded,
-        tally: &mut Tally,
-    ) -> anyhow::Result<()> {
-        let mut client = Client::open(node.address())?;
-        let seen = readback::verify(&mut self.scene.world(), &mut client, seeded)?;
-        tally.wanted += seen.wanted;
-        tally.read += seen.records;
-        tally.verified += 1;
-        load::create_topics(&self.scene, &mut client)
-    }
-
-    /// Loads the broker until it is struck or stopped.
-    fn strike(
-        &mut self,
-        node: Node,
-        plan: &Plan,
-        seeded: &mut Seeded,
-        tally: &mut Tally,
-    ) -> anyhow::Result<()> {
-        if !plan.from_start {
-            self.scene.control.arm(&plan.fault)?;
-        }
-        let address = node.address().to_owned();
-        let (scene, power) = (&self.scene, self.disk.is_some());
-        let done = self.load.run(scene, &address, || nemesis(scene, node, plan, seeded, power))?;
-        Tally::count(&mut tally.done, done);
-        Ok(())
-    }
-
-    /// A last look: a clean stop, a start, and everything is there.
-    fn finish(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
-        for round in 0..2 {
-            self.scene.begin();
-            self.scene.control.disarm()?;
-            let Some(node) = self.start(tally)? else { return Ok(()) };
-            let mut seeded = self.episode.seeded.part(900 + round);
-            if let Err(error) = self.verify(&node, &mut seeded, tally) {
-                self.scene.failed("reading back", &error);
-            }
-            let status = node.stop()?;
-            if !status.success() {
-                let what = format!("asked to stop, it ended with {status}");
-                self.scene.world().wrong(Rule::Ended, what);
-            }
-            self.scene.world().stopped_cleanly();
-        }
-        Ok(())
-    }
-
-    /// Takes over what was counted and what went wrong; whether something did.
-    fn has_failed(&mut self, tally: &mut Tally) -> anyhow::Result<bool> {
-        let violations = {
-            let mut world = self.scene.world();
-            tally.acked += std::mem::take(&mut world.acked);
-            tally.undone += std::mem::take(&mut world.undone);
-            tally.forgotten += std::mem::take(&mut world.forgotten);
-            std::mem::take(&mut world.violations)
-        };
-        if violations.is_empty() {
-            return Ok(false);
-        }
-        let order = self.episode.order;
-        if !order.lie {
-            let name = format!("{}-{}", order.mode.name(), order.seed);
-            tally.kept.push(evidence::keep(
-                &order.keep,
-                &name,
-                &self.recipe,
-                &self.before,
-                &violations,
-            )?);
-        }
-        tally.violations.extend(violations);
-        Ok(true)
-    }
+    let address = node.address().to_owned();
+    let (scene, power) = (&cluster.scene, cluster.disk.is_some());
+    let done = cluster.load.run(scene, &address, || nemesis(scene, node, plan, seeded, power))?;
+    Tally::count(&mut tally.done, done);
+    Ok(())
 }
 
 /// Waits for the counted call, or ends the cycle as planned; what was done.

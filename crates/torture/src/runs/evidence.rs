@@ -14,6 +14,7 @@ pub(super) fn keep(
     name: &str,
     recipe: &Recipe,
     before: &Path,
+    struck: &str,
     violations: &[Violation],
 ) -> anyhow::Result<PathBuf> {
     let mut folder = keep.join(name);
@@ -36,7 +37,8 @@ pub(super) fn keep(
             std::fs::copy(&log, folder.join(name)).context("cannot keep the broker's log")?;
         }
     }
-    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let mut lines = vec![format!("struck: {struck}")];
+    lines.extend(violations.iter().map(ToString::to_string));
     std::fs::write(folder.join("violations.txt"), lines.join("\n") + "\n")
         .context("cannot keep the violations")?;
     Ok(folder)

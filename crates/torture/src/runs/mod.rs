@@ -13,8 +13,11 @@ use crate::report::{Report, Tally};
 use crate::seeded::Seeded;
 use crate::world::TopicPlan;
 
+mod cluster;
 mod cycles;
 mod evidence;
+mod failing;
+mod full;
 mod plan;
 
 /// What to do to the broker.
@@ -161,7 +164,8 @@ impl Episode<'_> {
     fn run(self, tally: &mut Tally) -> anyhow::Result<()> {
         match self.order.mode {
             Mode::Power | Mode::Kill => cycles::run(self, tally),
-            Mode::Fsync | Mode::Full => anyhow::bail!("not yet"),
+            Mode::Fsync => failing::run(self, tally),
+            Mode::Full => full::run(self, tally),
         }
     }
 }
@@ -181,6 +185,7 @@ fn settings() -> Vec<String> {
         "log.flush.start.offset.checkpoint.interval.ms=20",
         "replica.high.watermark.checkpoint.interval.ms=20",
         "log.retention.check.interval.ms=10",
+        "log.initial.task.delay.ms=0",
         "log.cleaner.backoff.ms=5",
         "log.segment.delete.delay.ms=10",
         "metadata.log.max.record.bytes.between.snapshots=3000",

@@ -96,5 +96,5 @@ fn draw_fault(seeded: &mut Seeded, action: Action, from_start: bool) -> Fault {
         // Only from outside.
         _ => (Op::ALL.to_vec(), u64::MAX),
     };
-    Fault { action, when, ops, path: String::new(), nth }
+    Fault { action, when, ops, path: String::new(), ending: String::new(), nth }
 }
