@@ -8,3 +8,6 @@ mod violation;
 pub use partition::{Content, Found, FoundRecord, Origin, PartitionHistory, Policy};
 pub use register::Register;
 pub use violation::{Rule, Violation};
+
+#[cfg(test)]
+mod tests;
