@@ -66,7 +66,7 @@ impl LogView {
             if segment.base >= request.up_to {
                 break;
             }
-            match self.read_segment(segment, request) {
+            match self.read_segment(segment, next.unwrap_or(self.log_end), request) {
                 Ok(Some(fetched)) => return Ok(fetched),
                 // Compaction can leave a segment without batches behind an offset.
                 Ok(None) => {
@@ -106,10 +106,12 @@ impl LogView {
         Err(LogError::corrupt(file.path(), what))
     }
 
-    /// `None`: the segment has no batch that ends at or after the wanted offset.
+    /// `None`: the segment has no batch that ends at or after the wanted offset. All of its batches
+    /// end before `bound`.
     fn read_segment(
         &self,
         segment: &Segment,
+        bound: Offset,
         request: &ReadRequest,
     ) -> Result<Option<Fetched>, LogError> {
         let written = segment.written();
@@ -161,7 +163,17 @@ impl LogView {
                     // It reaches too far, if it is sound.
                     batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
                 }
+                if taken == 0 && header.last_offset() >= bound {
+                    // No checksum covers the offset.
+                    let last = header.last_offset();
+                    let what = format!("at byte {position}, a batch ends at offset {last}");
+                    return Err(LogError::corrupt(file.path(), what));
+                }
                 break;
+            }
+            if header.base_offset < next_offset && taken > 0 {
+                // Its offset is wrong, or that of the batch before.
+                return Err(misplaced(&*file, position, header.base_offset));
             }
             batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
             next_offset = header.next_offset();
@@ -344,12 +356,17 @@ fn find(
     want: usize,
 ) -> Result<Walked, LogError> {
     let mut before = None;
+    let mut next_offset = Offset(0);
     while position < end {
         let buffer = read(file, position, end, want)?;
         let mut at = 0;
         while let Some(rest) = buffer.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
             let here = position + at as u64;
             let header = BatchHeader::parse(rest).map_err(|e| damaged(file, here, &e))?;
+            if header.base_offset < next_offset {
+                return Err(misplaced(file, here, header.base_offset));
+            }
+            next_offset = header.next_offset();
             if header.last_offset() >= offset {
                 let before = before.filter(|_| header.base_offset > offset);
                 let start = Start { at, position: here, buffer };
@@ -387,6 +404,12 @@ fn read(file: &dyn DiskFile, position: u64, end: u64, want: usize) -> Result<Vec
 
 fn damaged(file: &dyn DiskFile, position: u64, error: &BatchError) -> LogError {
     LogError::corrupt(file.path(), format!("at byte {position}, {error}"))
+}
+
+/// A batch that begins before the one before it ends: no checksum covers the offset.
+fn misplaced(file: &dyn DiskFile, position: u64, base_offset: Offset) -> LogError {
+    let what = format!("at byte {position}, a batch begins at offset {base_offset}");
+    LogError::corrupt(file.path(), what)
 }
 
 fn failed(file: &dyn DiskFile, error: ScanError) -> LogError {

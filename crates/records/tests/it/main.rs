@@ -1,6 +1,8 @@
 //! Integration tests: bytes written by other clients, round trips, damage, validation.
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod golden;
