@@ -65,6 +65,17 @@ pub fn judge(
     Ok(if cut_short { Judgement::Torn } else { Judgement::Damaged { next: None } })
 }
 
+/// Whether the base offset of a batch, which is outside of the checksum, ends with a sector that
+/// was not written: then the batch looks whole, and is at a wrong offset.
+pub(super) fn offset_is_torn(
+    file: &dyn DiskFile,
+    len: u64,
+    position: u64,
+    expected: Offset,
+) -> Result<bool, DiskError> {
+    has_hole(file, len, (position, position.saturating_add(1)), expected)
+}
+
 /// Whether a sector from which the bytes of `from..to` come holds only zeros, from there to its
 /// end or that of the file: a sector that was not written holds what it held before.
 fn has_hole(
@@ -210,6 +221,24 @@ mod tests {
             for len in second + 1..third {
                 assert_eq!(judged(&all[..len], second as u64, 1), Judgement::Torn, "{size} {len}");
             }
+        }
+    }
+
+    #[test]
+    fn a_base_offset_that_ends_with_a_lost_sector_is_torn() {
+        // The checksum says nothing of it: the rest of the batch is in the next sector, and whole.
+        for before in 505..512_usize {
+            let mut content = vec![1; before];
+            content.extend(batch(0x0101_0101_0101_0101, 100));
+            let torn = |content: &[u8]| {
+                let file = MemoryDisk::new().open(Path::new("/l"), OpenMode::Create).unwrap();
+                file.write_at(&[Bytes::copy_from_slice(content)], 0).unwrap();
+                let (len, expected) = (content.len() as u64, Offset(0x0101_0101_0101_0101));
+                offset_is_torn(&*file, len, before as u64, expected).unwrap()
+            };
+            assert!(!torn(&content), "{before}");
+            content[before..512].fill(0);
+            assert!(torn(&content), "{before}");
         }
     }
 

@@ -9,7 +9,7 @@ use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::Offset;
 
 use super::files::SegmentFiles;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, judge, offset_is_torn};
 use super::producers::Snapshots;
 use super::rescan::{self, Bad, Begin, Scanned};
 use super::{LoadReport, found, producers, resume};
@@ -169,10 +169,10 @@ fn is_torn(
         return Ok(false);
     }
     let nothing_was_promised = options.config.flush_mode == FlushMode::Os;
-    if bad.whole {
-        return Ok(false);
-    }
     let file = at.segment.log_file()?;
+    if bad.whole {
+        return Ok(offset_is_torn(&*file, at.len, bad.position, scanned.next_offset)?);
+    }
     Ok(match judge(&*file, at.len, bad.position, scanned.next_offset)? {
         Judgement::Torn => true,
         Judgement::Damaged { next: Some(_) } => false,

@@ -77,8 +77,25 @@ impl PartitionLog {
             return self.truncate_fully_and_start_at(offset, now);
         }
         self.flush_now()?;
-        let done = self.cut(offset, now);
-        self.fail_on(done)
+        match self.keeps_nothing(offset) {
+            Ok(true) => self.truncate_fully_and_start_at(self.log_start, now),
+            Ok(false) => {
+                let done = self.cut(offset, now);
+                self.fail_on(done)
+            }
+            Err(error) => self.fail_on(Err(error)),
+        }
+    }
+
+    /// Whether the batch that the log begins in reaches `offset`, so that what would be left was
+    /// deleted: a log must not end below its start, not even for a moment.
+    fn keeps_nothing(&self, offset: Offset) -> Result<bool, LogError> {
+        let Some(segment) = self.segments.iter().rfind(|s| s.base < offset) else {
+            return Ok(true);
+        };
+        let Some(position) = self.view().locate(segment, offset)? else { return Ok(false) };
+        let header = segment.header_at(position)?;
+        Ok(header.is_some_and(|h| h.base_offset <= self.log_start))
     }
 
     fn cut(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
