@@ -13,6 +13,7 @@ mod codegen;
 mod configs;
 mod process;
 mod settings_page;
+mod sim;
 mod test_run;
 mod tidy;
 mod torture;
@@ -47,6 +48,12 @@ enum Command {
     /// Measure the release build beside Apache Kafka on this machine.
     Bench {
         /// Options of the measurement; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Simulate the storage on a disk that loses, tears and fails.
+    Sim {
+        /// What to simulate and for how long; `--help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -104,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             configs::run(check)?;
             settings_page::run(check).map(|()| true)
         }
+        Command::Sim { options } => sim::run(&root, &options).map(|()| true),
         Command::Torture { options } => torture::run(&root, &options).map(|()| true),
         Command::Bench { options } => bench::run(&root, &options).map(|()| true),
         Command::Clients { family } => {

@@ -146,7 +146,7 @@ impl World {
         );
         promise!(
             "L10",
-            start <= model.start || beyond,
+            start <= model.start || began_anew || beyond,
             "the log starts at {start}, but only what is below {} was to go",
             model.start
         );

@@ -235,7 +235,7 @@ impl World {
         let len = content.len();
         self.damaged_before_start = true;
         self.outcome.derived_damaged += 1;
-        match self.draw.below(4) {
+        match self.draw.below(6) {
             0 => drop(self.disk.remove_file(path)),
             1 => {
                 let to = self.draw.below(len + 1);
@@ -248,8 +248,9 @@ impl World {
                     drop(file.set_len((len + 480) as u64));
                 }
             }
-            _ => {
-                for _ in 0..8 {
+            more => {
+                // One bit, which may leave an entry that looks right, or several.
+                for _ in 0..if more == 3 { 8 } else { 1 } {
                     let (at, bit) = (self.draw.below(len.max(1)), self.draw.below(8));
                     self.disk.rot(path, at as u64, u8::try_from(bit).unwrap_or(0));
                 }

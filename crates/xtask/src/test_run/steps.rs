@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clients::{self, Family};
-use crate::{codegen, configs, process, settings_page, tidy, torture};
+use crate::{codegen, configs, process, settings_page, sim, tidy, torture};
 
 /// One step.
 pub(super) struct Step {
@@ -27,6 +27,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "release", about: "the binary as it ships", run: release },
     Step { name: "clients", about: "the real clients are there", run: fetch_clients },
     Step { name: "codec", about: "schemas and codec against Apache Kafka's", run: codec },
+    Step { name: "sim", about: "the storage on a simulated disk, from seeds", run: run_sim },
     Step { name: "torture", about: "power cuts, kills, failing and full disks", run: run_torture },
     Step { name: "interop", about: "real clients against the real binary", run: interop },
     Step { name: "suites", about: "test suites of kafka-python and rskafka", run: suites },
@@ -106,6 +107,10 @@ fn interop(root: &Path) -> anyhow::Result<()> {
 
 fn suites(root: &Path) -> anyhow::Result<()> {
     run_interop(root, &["suites::"])
+}
+
+fn run_sim(root: &Path) -> anyhow::Result<()> {
+    sim::short(root)
 }
 
 fn run_torture(root: &Path) -> anyhow::Result<()> {
