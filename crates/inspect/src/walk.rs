@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
+/// Bytes of seeming batches that are read in the search for one.
+const SEARCH_MAX: u64 = 4 << 30;
 /// Place of the magic byte in a batch.
 const MAGIC_AT: usize = 16;
 
@@ -87,13 +89,14 @@ impl Walk {
     }
 
     /// Looks from `position` on for a batch with a right checksum that begins at `least` or later,
-    /// and gives its position.
+    /// and gives its position. Gives up when very many bytes look like a header and are none.
     pub(crate) fn search(
         &mut self,
         mut position: u64,
         least: Offset,
     ) -> Result<Option<u64>, DiskError> {
-        while position + HEADER_LEN as u64 <= self.end {
+        let mut spent = 0_u64;
+        while position + HEADER_LEN as u64 <= self.end && spent < SEARCH_MAX {
             self.fill(position, HEADER_LEN)?;
             let window = self.from(position);
             let last = window.len().saturating_sub(HEADER_LEN);
@@ -103,7 +106,7 @@ impl Walk {
                 continue;
             };
             position += at as u64;
-            if self.is_whole(position)? {
+            if self.is_whole(position, &mut spent)? {
                 return Ok(Some(position));
             }
             position += 1;
@@ -111,11 +114,13 @@ impl Walk {
         Ok(None)
     }
 
-    fn is_whole(&mut self, position: u64) -> Result<bool, DiskError> {
+    /// Whether a sound batch begins here. Adds to `spent` what had to be read for that.
+    fn is_whole(&mut self, position: u64, spent: &mut u64) -> Result<bool, DiskError> {
         let Ok(header) = BatchHeader::parse(self.from(position)) else { return Ok(false) };
         if header.size() as u64 > self.end - position {
             return Ok(false);
         }
+        *spent += header.size() as u64;
         self.fill(position, header.size())?;
         Ok(Batch::parse(self.from(position)).is_ok_and(|batch| batch.verify_crc().is_ok()))
     }
@@ -174,7 +179,7 @@ impl Walk {
     ) -> Result<Hole, DiskError> {
         if let Some(likely) = likely.filter(|at| *at < self.end) {
             self.fill(likely, HEADER_LEN)?;
-            let sound = plausible(self.from(likely), 0, least) && self.is_whole(likely)?;
+            let sound = plausible(self.from(likely), 0, least) && self.is_whole(likely, &mut 0)?;
             if sound {
                 self.position = likely;
                 return Ok(Hole { from, to: likely, followed: true });

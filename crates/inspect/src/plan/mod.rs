@@ -63,6 +63,7 @@ pub fn plan(
     out: &mut Out<'_>,
 ) -> Result<PlanTally, InspectError> {
     let mut tally = PlanTally::default();
+    let image = image_of(disk, targets, options)?;
     for target in targets {
         let (log_dir, only) = match target {
             Target::LogDir(path) => (path.clone(), None),
@@ -80,10 +81,28 @@ pub fn plan(
         };
         refuse_in_use(disk.as_ref(), &log_dir)?;
         let start = Start::begin(disk, &log_dir, options)?;
-        Planning { disk, start, only, out, tally: &mut tally }.run()?;
+        let image = image.as_ref();
+        Planning { disk, start, image, only, out, tally: &mut tally }.run()?;
     }
     finish(tally, out)?;
     Ok(tally)
+}
+
+/// The metadata, when one of several log directories of a node has it.
+fn image_of(
+    disk: &Arc<dyn Disk>,
+    targets: &[Target],
+    options: PlanOptions,
+) -> Result<Option<Image>, InspectError> {
+    for target in targets {
+        if let Target::LogDir(path) = target
+            && disk.exists(&path.join(METADATA_DIR))?
+        {
+            let start = Start::begin(disk, path, options)?;
+            return Ok(start.metadata()?.result.ok().map(|found| found.image));
+        }
+    }
+    Ok(None)
 }
 
 fn finish(t: PlanTally, out: &mut Out<'_>) -> Result<(), InspectError> {
@@ -140,6 +159,8 @@ pub(crate) fn is_in_use(disk: &dyn Disk, log_dir: &Path) -> Result<bool, Inspect
 struct Planning<'a, 'o> {
     disk: &'a Arc<dyn Disk>,
     start: Start,
+    /// The metadata, when another directory has it.
+    image: Option<&'a Image>,
     only: Option<String>,
     out: &'a mut Out<'o>,
     tally: &'a mut PlanTally,
@@ -148,7 +169,8 @@ struct Planning<'a, 'o> {
 impl Planning<'_, '_> {
     fn run(&mut self) -> Result<(), InspectError> {
         self.introduce()?;
-        let image = self.metadata()?;
+        let found = self.metadata()?;
+        let image = found.as_ref().or(self.image);
         let entries = match self.start.dir.list() {
             Ok(entries) => entries,
             Err(LogError::Disk(error)) => return Err(error.into()),
@@ -171,7 +193,7 @@ impl Planning<'_, '_> {
             if entry.name == METADATA_DIR || self.only.as_ref().is_some_and(|n| *n != entry.name) {
                 continue;
             }
-            self.entry(&entry, image.as_ref())?;
+            self.entry(&entry, image)?;
         }
         Ok(())
     }
