@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_log::{LoadPoints, LogError, OffsetCheckpoint, Offsets, PartitionLog};
+use ottla_log::{LoadPoints, LogError, OffsetCheckpoint, Offsets, PartitionLog, TopicPartition};
 use ottla_protocol::Offset;
 use tracing::warn;
 
@@ -33,6 +33,24 @@ impl Partitions {
         for (index, volume) in self.volumes.iter().enumerate() {
             if volume.progress.take_wanted() {
                 self.checkpoint_one(index, OffsetCheckpoint::RecoveryPoint);
+            }
+        }
+    }
+
+    /// Before a partition is created: the checkpoints forget one of the same name.
+    pub(super) fn forget_namesake(&self, index: usize, name: &TopicPartition) {
+        let Some(volume) = self.volumes.get(index) else { return };
+        let mut let_go = volume.let_go.lock();
+        if let_go.contains(name) {
+            let_go.clear();
+            drop(let_go);
+            volume.progress.changed();
+            for which in [
+                OffsetCheckpoint::RecoveryPoint,
+                OffsetCheckpoint::LogStart,
+                OffsetCheckpoint::HighWatermark,
+            ] {
+                self.checkpoint_one(index, which);
             }
         }
     }

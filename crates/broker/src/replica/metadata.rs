@@ -173,6 +173,9 @@ impl Partitions {
             let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
             let at = found.get(&name).copied();
             let volume = at.unwrap_or_else(|| self.emptiest());
+            if at.is_none() {
+                self.forget_namesake(volume, &name);
+            }
             self.announce(key, name.clone(), volume);
             changes.announced.push(name.clone());
             let job = Job { key, name, found: at.is_some(), sync: SyncOn::Open };
@@ -259,6 +262,7 @@ impl Partitions {
             (None, None) => return,
         };
         let Some(volume) = self.volumes.get(index) else { return };
+        volume.let_go.lock().insert(name.clone());
         let unique = Uuid(self.rng.bytes16());
         match volume.dir.move_aside(&name, unique, DirState::Delete) {
             Ok(name) => changes.aside.push((index, name)),

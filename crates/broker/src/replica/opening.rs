@@ -160,8 +160,7 @@ impl Partitions {
                 }
                 Err(error) => {
                     if !told {
-                        let partition = &job.name;
-                        error!(%partition, %error, "the partition cannot be opened");
+                        tell_of(&job, &error);
                     }
                     told = volume.dir.failure().is_some();
                     self.insert_failed(job.key);
@@ -263,6 +262,17 @@ fn sync(volume: &Volume, opened: &mut [Opened]) -> Result<(), LogError> {
     match opened.iter().any(|opened| opened.job.sync == SyncOn::Later) {
         true => volume.sync(),
         false => Ok(()),
+    }
+}
+
+/// Says why a partition cannot be opened, and what helps.
+fn tell_of(job: &Job, error: &LogError) {
+    let partition = &job.name;
+    if let LogError::Damaged { dir, .. } = error {
+        let help = format!("`ottla log repair-plan {}` says what can be done", dir.display());
+        error!(%partition, %error, "the partition is damaged and stays offline; {help}");
+    } else {
+        error!(%partition, %error, "the partition cannot be opened");
     }
 }
 

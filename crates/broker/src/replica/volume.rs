@@ -37,6 +37,9 @@ pub(crate) struct Volume {
     pub(super) partitions: AtomicUsize,
     pub(super) progress: Arc<Progress>,
     pub(super) written: Mutex<Written>,
+    /// Partitions that it had since its checkpoints were written: these may speak of them still,
+    /// and what they say must not be taken for that of a new topic of the same name.
+    pub(super) let_go: Mutex<HashSet<TopicPartition>>,
 }
 
 /// How far the logs of a log directory have come, for who writes that down.
@@ -108,6 +111,7 @@ impl Volume {
             partitions: AtomicUsize::new(0),
             progress,
             written: Mutex::default(),
+            let_go: Mutex::default(),
         })
     }
 

@@ -7,6 +7,8 @@ mod compaction;
 #[cfg(test)]
 mod coordinator;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod fixture;

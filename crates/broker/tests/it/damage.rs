@@ -1,0 +1,102 @@
+//! Partitions whose logs cannot be opened, and what checkpoints say of topics that are gone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_env::memory::MemoryDisk;
+use ottla_env::{Disk, OpenMode};
+use ottla_protocol::ErrorCode;
+use ottla_records::BatchOptions;
+
+use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
+use crate::fixture::World;
+
+fn log_of(world: &World, partition: &str) -> PathBuf {
+    let mut files = world.disk.files().into_keys();
+    let is_log = |path: &PathBuf| {
+        path.starts_with(World::dir().join(partition))
+            && path.extension().is_some_and(|e| e == "log")
+    };
+    files.find(is_log).unwrap()
+}
+
+/// What a killed process leaves: the files as they are now, and no marker.
+fn killed(world: &World) -> World {
+    let disk = MemoryDisk::new();
+    for (path, content) in world.disk.files() {
+        disk.create_dir(path.parent().unwrap()).unwrap();
+        let file = disk.open(&path, OpenMode::Create).unwrap();
+        file.write_at(&[Bytes::from(content)], 0).unwrap();
+    }
+    let mut left = world.clone();
+    left.disk = Arc::new(disk);
+    left
+}
+
+#[test]
+fn a_damaged_partition_is_offline_and_the_others_go_on() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in ["orders", "kept"] {
+        create(&mut client, name);
+        for i in 0..5 {
+            write(&mut client, name, &[i; 100]);
+        }
+    }
+    let after_kill = killed(&world);
+    running.stop();
+    for world in [after_kill, world] {
+        let path = log_of(&world, "orders-0");
+        let file = world.disk.open(&path, OpenMode::Write).unwrap();
+        let len = file.len().unwrap();
+        file.write_at(&[Bytes::from_static(b"?")], len - 50).unwrap();
+        let damaged = world.disk.files()[&path].clone();
+
+        let running = world.start(&[]);
+        let mut client = running.client();
+        let refused =
+            produced(&mut client, &produce(-1, "orders", batch(BatchOptions::default(), b"x")));
+        assert_eq!(ErrorCode::from(refused.error_code), ErrorCode::KafkaStorageError);
+        let refused = &fetched(&mut client, &fetch("orders", &[0]))[0];
+        assert_eq!(ErrorCode::from(refused.error_code), ErrorCode::KafkaStorageError);
+        assert_eq!(write(&mut client, "kept", b"x"), 5);
+        assert_eq!(values(&fetched(&mut client, &fetch("kept", &[5]))[0]), [b"x"]);
+        assert_eq!(world.disk.files()[&path], damaged, "nothing is cut");
+        running.stop();
+        // Another start does not take it for sound either: where it looks, or who reads it.
+        let running = world.start(&[]);
+        let mut client = running.client();
+        let refused = &fetched(&mut client, &fetch("orders", &[0]))[0];
+        let code = ErrorCode::from(refused.error_code);
+        assert!(matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage), "{code}");
+        assert_eq!(world.disk.files()[&path], damaged);
+        running.stop();
+    }
+}
+
+#[test]
+fn checkpoints_of_a_deleted_topic_are_not_those_of_its_namesake() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    for _ in 0..5 {
+        write(&mut client, "orders", b"old");
+    }
+    // Writes the checkpoints.
+    running.stop();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    delete(&mut client, "orders");
+    create(&mut client, "orders");
+    assert_eq!(write(&mut client, "orders", b"new"), 0);
+    let after_kill = killed(&world);
+    running.stop();
+    let running = after_kill.start(&[]);
+    let mut client = running.client();
+    assert_eq!(values(&fetched(&mut client, &fetch("orders", &[0]))[0]), [b"new"]);
+    assert_eq!(write(&mut client, "orders", b"more"), 1);
+    running.stop();
+}
