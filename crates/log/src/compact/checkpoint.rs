@@ -17,6 +17,8 @@ impl LogDir {
     pub fn read_cleaner_offsets(&self) -> Result<Offsets, LogError> {
         let path = self.path().join(FILE);
         match self.disk().read(&path) {
+            // Kafka makes it when it starts.
+            Ok(content) if content.is_empty() => Ok(Offsets::new()),
             Ok(content) => std::str::from_utf8(&content)
                 .map_err(|_| "it is no text".to_owned())
                 .and_then(offset_checkpoint::decode)

@@ -8,6 +8,8 @@ mod commit;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod compaction_golden;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod crash;
