@@ -12,7 +12,7 @@ use std::path::Path;
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 /// Bytes of seeming batches that are read in the search for one.
-const SEARCH_MAX: u64 = 4 << 30;
+const SEARCH_MAX: u64 = 256 << 20;
 /// Place of the magic byte in a batch.
 const MAGIC_AT: usize = 16;
 
