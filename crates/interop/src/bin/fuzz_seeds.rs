@@ -1,5 +1,5 @@
 //! Writes the seed corpus of the fuzz targets: one small message of each API in its newest
-//! version, scripts that change the files of a log, compressed bytes of each codec. Knows the
+//! version, scripts that change the files of a log or write to it, compressed bytes of each codec. Knows the
 //! corpus' folder and nothing of fuzzing.
 
 use anyhow::{Context, Result};
@@ -75,6 +75,17 @@ fn recovery(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Steps of two bytes.
+fn compaction(folder: &Path) -> Result<()> {
+    let mut random = RandomSource::new(12);
+    for number in 0..12 {
+        let script: Vec<u8> =
+            (0..120).map(|_| u8::try_from(random.below(256)).unwrap_or(0)).collect();
+        write(folder, &format!("steps-{number}"), &script)?;
+    }
+    Ok(())
+}
+
 /// Codec, limit in sixteenths of a mebibyte, bytes.
 fn decompress(folder: &Path) -> Result<()> {
     let text = "a record and another record and a third one, ".repeat(40);
@@ -97,5 +108,6 @@ fn main() -> Result<()> {
     each_message(&mut seeds);
     seeds.result?;
     recovery(&folder.join("recovery"))?;
+    compaction(&folder.join("compaction"))?;
     decompress(&folder.join("decompress"))
 }
