@@ -31,6 +31,10 @@ pub struct Outcome {
     pub reads: u64,
     /// Truncations.
     pub truncations: u64,
+    /// Passes of compaction.
+    pub compactions: u64,
+    /// Log starts moved by retention.
+    pub retentions: u64,
     /// Indexes and snapshots lost or damaged on purpose.
     pub derived_damaged: u64,
     /// Faults.
@@ -55,6 +59,8 @@ impl Outcome {
         self.commits += other.commits;
         self.reads += other.reads;
         self.truncations += other.truncations;
+        self.compactions += other.compactions;
+        self.retentions += other.retentions;
         self.derived_damaged += other.derived_damaged;
         self.injected.add(&other.injected);
         self.trace ^= other.trace;

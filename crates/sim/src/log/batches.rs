@@ -7,7 +7,7 @@ use ottla_records::{
     set_base_offset_and_epoch,
 };
 
-use super::model::{Entry, Written};
+use super::model::{Entry, Written, value_of};
 use crate::choose::{Choose, Draw};
 
 /// A batch before it is appended.
@@ -16,6 +16,7 @@ pub(super) struct Made {
     /// As a client sends it: base offset 0.
     pub(super) bytes: BytesMut,
     pub(super) timestamps: Vec<i64>,
+    pub(super) records: Vec<(u8, Option<u64>)>,
     pub(super) written: Option<Written>,
     pub(super) marker: Option<bool>,
 }
@@ -32,6 +33,7 @@ impl Made {
             epoch,
             bytes: bytes.freeze(),
             timestamps: self.timestamps.clone(),
+            records: self.records.clone(),
             written: self.written,
             marker: self.marker,
         }
@@ -61,17 +63,20 @@ pub(super) fn data(
     let mut builder = BatchBuilder::new(options).ok()?;
     let count = 1 + draw.below(4);
     let mut timestamps = Vec::with_capacity(count);
+    let mut records = Vec::with_capacity(count);
     for _ in 0..count {
         let time = now + draw.span(-300, 300);
         let size = draw.below(size_max / count + 1);
         let value: Vec<u8> =
             (0..size).map(|_| u8::try_from(draw.below(256)).unwrap_or(0)).collect();
-        let key = [b'a' + u8::try_from(draw.below(8)).unwrap_or(0)];
-        builder.append(Millis(time), Some(&key), Some(&value), &[]).ok()?;
+        let key = b'a' + u8::try_from(draw.below(8)).unwrap_or(0);
+        let value = (!draw.one_in(8)).then_some(value.as_slice());
+        builder.append(Millis(time), Some(&[key]), value, &[]).ok()?;
         timestamps.push(time);
+        records.push((key, value.map(value_of)));
     }
     let bytes = BytesMut::from(builder.build().ok()?.as_slice());
-    Some(Made { bytes, timestamps, written: by, marker: None })
+    Some(Made { bytes, timestamps, records, written: by, marker: None })
 }
 
 /// The end of a transaction.
@@ -86,5 +91,5 @@ pub(super) fn marker(now: i64, by: Written, commit: bool) -> Option<Made> {
     );
     let bytes = BytesMut::from(bytes.ok()?.as_slice());
     let written = Some(Written { sequence: -1, transactional: true, ..by });
-    Some(Made { bytes, timestamps: vec![now], written, marker: Some(commit) })
+    Some(Made { bytes, timestamps: vec![now], records: Vec::new(), written, marker: Some(commit) })
 }

@@ -4,6 +4,7 @@
 
 mod batches;
 mod check;
+mod compaction;
 mod host;
 mod model;
 mod restart;

@@ -5,6 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+/// A value, as the model remembers it.
+pub(super) fn value_of(bytes: &[u8]) -> u64 {
+    let mut trace = crate::disk::Trace::default();
+    trace.bytes(bytes);
+    trace.hash()
+}
+
 /// Who wrote a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
@@ -25,6 +32,8 @@ pub(super) struct Entry {
     pub(super) bytes: Bytes,
     /// Of each record.
     pub(super) timestamps: Vec<i64>,
+    /// Key and value of each record of data; `None` for a tombstone.
+    pub(super) records: Vec<(u8, Option<u64>)>,
     pub(super) written: Option<Written>,
     /// The end of a transaction: whether it was committed.
     pub(super) marker: Option<bool>,
@@ -51,6 +60,8 @@ pub(super) struct Model {
     pub(super) epoch: i32,
     /// Where the log ended when producers were last read from files.
     pub(super) since: i64,
+    /// Up to here it was compacted, as the cleaner's checkpoint says.
+    pub(super) clean: Option<i64>,
     /// A start that came to nothing said that it cut something.
     pub(super) warned: bool,
     /// A truncation of everything was begun, to begin anew at this offset.
@@ -180,6 +191,19 @@ impl Model {
             .flat_map(|entry| entry.base..=entry.last)
             .filter(|offset| *offset >= from)
             .collect()
+    }
+
+    /// Key and value of the record at an offset.
+    pub(super) fn record_at(&self, offset: i64) -> Option<(u8, Option<u64>)> {
+        let entry = self.from(offset).first().filter(|entry| entry.base <= offset)?;
+        entry.records.get(usize::try_from(offset - entry.base).ok()?).copied()
+    }
+
+    /// Of each key what was last committed in `from..up_to`; `None` for a tombstone.
+    pub(super) fn last_committed(&self, from: i64, up_to: i64) -> BTreeMap<u8, Option<u64>> {
+        let visible = self.committed(from, up_to);
+        let record = |offset: i64| self.record_at(offset);
+        visible.into_iter().filter_map(record).collect()
     }
 
     /// The first record at or after `timestamp`: its timestamp and offset.

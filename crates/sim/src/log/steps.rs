@@ -44,6 +44,9 @@ impl World {
             Step::Checkpoint => self.checkpoint(dir),
             Step::Truncate => self.truncate(dir, slot),
             Step::TruncateFully => self.truncate_fully(dir, slot),
+            Step::Compact => self.compact(dir, slot),
+            Step::Retain => self.retain(dir, slot),
+            Step::RemoveBuried => self.remove_buried(dir),
             Step::Evict => {
                 if let Some(host) = self.host(dir, slot) {
                     host.log().evict_tail();
@@ -368,6 +371,10 @@ impl World {
         let (start, end) = (model.start, model.end());
         let from = self.draw.span(start, end);
         let up_to = self.draw.span(from, end);
+        if self.is_compacted(dir, slot) {
+            let log = host.log();
+            return self.check_compacted(dir, slot, &log, from);
+        }
         let chunk = *self.draw.pick(&[0, 1, 300, 2000, 50_000]).unwrap_or(&300);
         let found = match read_all(&host.log(), from, up_to, chunk)? {
             Ok(found) => found,
@@ -400,6 +407,9 @@ impl World {
         };
         let from = self.draw.span(model.start, model.end());
         let log = host.log();
+        if self.is_compacted(dir, slot) {
+            return self.check_compacted(dir, slot, &log, from);
+        }
         self.check_committed(dir, slot, &log, from)
     }
 
@@ -424,6 +434,12 @@ impl World {
         if !host.log().advance_log_start(Offset(to)) {
             return Ok(());
         }
+        self.start_moved(dir, slot, to)
+    }
+
+    /// The log starts later: the checkpoint that says so is on disk before anything goes.
+    pub(super) fn start_moved(&mut self, dir: usize, slot: usize, to: i64) -> Result<(), Stop> {
+        let Some(host) = self.host(dir, slot) else { return Ok(()) };
         if let Some(model) = self.model_mut(dir, slot) {
             model.start = to;
         }
@@ -476,7 +492,7 @@ impl World {
 
     /// A replica finds that the leader's log is another, and cuts its own.
     fn truncate(&mut self, dir: usize, slot: usize) -> Result<(), Stop> {
-        if self.is_committing(dir) {
+        if self.is_committing(dir) || self.is_compacted(dir, slot) {
             return Ok(());
         }
         let Some(model) = self.model(dir, slot) else { return Ok(()) };
@@ -505,12 +521,17 @@ impl World {
             let mut told = host.told();
             told.durable = told.durable.min(kept);
             told.written = told.written.min(kept);
+            // Nothing is left that was not deleted: then the log begins anew.
+            if kept == start {
+                model.restart_at = Some(start);
+            }
         }
         self.lower_recovery_point(dir, slot, kept)?;
         let done = host.log().truncate_to(Offset(to), now);
         done.map_err(|error| self.failed("truncating", &error))?;
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
         model.cut(to);
+        model.restart_at = None;
         let found = host.log().log_end().0;
         promise!(
             "R4",
