@@ -2,6 +2,7 @@
 //! storage, their high watermarks. Must not know what is in the logs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ottla_log::{LoadPoints, LogError, OffsetCheckpoint, Offsets, PartitionLog, TopicPartition};
 use ottla_protocol::Offset;
@@ -118,6 +119,9 @@ impl Partitions {
         drop(points);
         for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
             let offset = of(hosted);
+            if which == OffsetCheckpoint::RecoveryPoint {
+                hosted.keep_producers();
+            }
             if which != OffsetCheckpoint::LogStart || offset != Offset::ZERO {
                 offsets.insert(hosted.name.clone(), offset);
             } else {
@@ -125,6 +129,16 @@ impl Partitions {
             }
         }
         offsets
+    }
+}
+
+impl HostedPartition {
+    /// With recovery points: a start walks over no more than what came after both.
+    fn keep_producers(self: &Arc<Self>) {
+        let needs_commit = self.state.lock().log.keep_producers();
+        if needs_commit {
+            self.committer.enqueue(Arc::clone(self));
+        }
     }
 }
 

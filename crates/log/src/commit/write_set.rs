@@ -33,8 +33,8 @@ pub(crate) enum Op {
     Seal(Arc<Segment>),
     /// Replace a small file in the partition's directory, atomically.
     Replace { name: &'static str, content: Bytes },
-    /// Write a producer snapshot.
-    Snapshot { name: String, content: Bytes },
+    /// Write a producer snapshot; when it is safe, an older one goes.
+    Snapshot { name: String, content: Bytes, instead_of: Option<String> },
     /// Remove a segment's files, and the producer snapshot at its base.
     Remove { segment: Arc<Segment>, snapshot: bool },
     /// Put a segment and the producer snapshot at its base aside, to be removed after `delay`:
@@ -144,7 +144,7 @@ impl WriteSet {
                     touch(&mut self.touched, segment.offset_index_file()?);
                     touch(&mut self.touched, segment.time_index_file()?);
                 }
-                Op::Snapshot { name, content } => {
+                Op::Snapshot { name, content, .. } => {
                     let path = self.dir.path.join(name);
                     let file = self.dir.disk().open(&path, OpenMode::CreateEmpty)?;
                     file.write_at(std::slice::from_ref(content), 0)?;
@@ -191,6 +191,12 @@ impl WriteSet {
                 Op::Bury { segment, delay } => {
                     bury(segment, *delay)?;
                     removed = true;
+                }
+                Op::Snapshot { instead_of: Some(old), .. } => {
+                    match disk.remove_file(&self.dir.path.join(old)) {
+                        Err(e) if !e.is_not_found() => return Err(e.into()),
+                        Ok(()) | Err(_) => {}
+                    }
                 }
                 Op::Seal(segment) => segment.set_sealed(true),
                 Op::Create(_)

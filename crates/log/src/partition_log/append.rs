@@ -23,6 +23,9 @@ use crate::txn_index::AbortedTransaction;
 /// Index entries that wait in memory before they are written to the files.
 const INDEX_ENTRIES_MAX: usize = 512;
 
+/// Bytes of batches after which the producers are written down anew.
+const SNAPSHOT_BYTES: u64 = 32 << 20;
+
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -250,13 +253,35 @@ impl PartitionLog {
         } else {
             seal(&mut self.active, &old, &mut self.pending);
             let content = Bytes::from(encode_snapshot(self.producers.entries()));
-            self.pending.push(Op::Snapshot { name: names::file(base, names::SNAPSHOT), content });
+            let name = names::file(base, names::SNAPSHOT);
+            let instead_of = self.active.snapshot_name().filter(|old| *old != name);
+            self.pending.push(Op::Snapshot { name, content, instead_of });
         }
         let new = Arc::new(Segment::new(&self.dir, base));
         segments.push(Arc::clone(&new));
         self.segments = Arc::new(segments);
         self.pending.push(Op::Create(new));
         self.active = Active::empty(now);
+    }
+}
+
+impl PartitionLog {
+    /// Takes a snapshot of the producers, and writes the index entries that wait, when much was
+    /// appended since the last: what a start has to walk over again. Called now and then, with
+    /// recovery points. Returns whether a commit is needed.
+    pub fn keep_producers(&mut self) -> bool {
+        let taken_at = self.active.snapshot.map_or(0, |(size, _)| size);
+        let since = self.active.size.saturating_sub(taken_at);
+        if since < SNAPSHOT_BYTES || self.check().is_err() || self.halted {
+            return false;
+        }
+        let content = Bytes::from(encode_snapshot(self.producers.entries()));
+        let name = names::file(self.log_end, names::SNAPSHOT);
+        let instead_of = self.active.snapshot_name().filter(|old| *old != name);
+        self.pending.push(Op::Snapshot { name, content, instead_of });
+        self.pending.push(Op::Index(Arc::clone(self.active_segment())));
+        self.active.snapshot = Some((self.active.size, self.log_end));
+        self.queue()
     }
 }
 

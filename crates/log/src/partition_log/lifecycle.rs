@@ -213,8 +213,9 @@ impl PartitionLog {
         let segment = Arc::clone(self.active_segment());
         append::seal(&mut self.active, &segment, &mut self.pending);
         let content = Bytes::from(encode_snapshot(self.producers.entries()));
-        self.pending
-            .push(Op::Snapshot { name: names::file(self.log_end, names::SNAPSHOT), content });
+        let name = names::file(self.log_end, names::SNAPSHOT);
+        // With `SyncOn::Later` the old one must stay until the new one is safe.
+        self.pending.push(Op::Snapshot { name, content, instead_of: None });
         // What replaces or removes something must not come before a sync.
         let in_order =
             |op: &Op| matches!(op, Op::Replace { .. } | Op::Remove { .. } | Op::Bury { .. });

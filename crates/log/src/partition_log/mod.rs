@@ -82,6 +82,9 @@ pub(crate) struct Active {
     pub(crate) created: Millis,
     /// The entries that wait in memory are queued to be written.
     pub(crate) index_queued: bool,
+    /// The newest snapshot of the producers that is not at the segment's base: how large the
+    /// segment was then, and the log's end.
+    pub(crate) snapshot: Option<(u64, Offset)>,
 }
 
 impl Active {
@@ -94,7 +97,12 @@ impl Active {
             first_timestamp: None,
             created: now,
             index_queued: false,
+            snapshot: None,
         }
+    }
+
+    fn snapshot_name(&self) -> Option<String> {
+        self.snapshot.map(|(_, offset)| names::file(offset, names::SNAPSHOT))
     }
 }
 

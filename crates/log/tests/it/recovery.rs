@@ -147,6 +147,55 @@ fn within_a_segment_reading_begins_at_an_index_entry() {
     assert!(fetch(&log, &request).is_err(), "and then it is told");
 }
 
+#[test]
+fn producers_are_kept_with_recovery_points() {
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let config = LogConfig { segment_bytes: 100 << 20, ..LogConfig::default() };
+    let (mut log, _) = open(&dir, config.clone());
+    let names = |disk: &MemoryDisk| -> Vec<String> {
+        let files = disk.files().into_keys();
+        let names = files.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned()));
+        names.filter(|name| name.ends_with(".snapshot")).collect()
+    };
+    let write = |log: &mut PartitionLog, count: i32| {
+        for _ in 0..count {
+            let sequence = log.log_end().0 as i32;
+            let options = ottla_records::BatchOptions {
+                producer_id: ProducerId(3),
+                producer_epoch: ProducerEpoch(0),
+                base_sequence: sequence,
+                ..ottla_records::BatchOptions::default()
+            };
+            append(log, batch_with(options, &[NOW.0 + i64::from(sequence)], 1 << 20));
+        }
+        log.flush_now().unwrap();
+    };
+    write(&mut log, 30);
+    assert!(!log.keep_producers(), "little was appended");
+    write(&mut log, 10);
+    assert!(log.keep_producers());
+    log.flush_now().unwrap();
+    assert_eq!(names(&disk), ["00000000000000000040.snapshot"]);
+    assert!(!log.keep_producers());
+    write(&mut log, 40);
+    assert!(log.keep_producers());
+    write(&mut log, 1);
+    assert_eq!(names(&disk), ["00000000000000000080.snapshot"], "the old one is gone");
+    // A start begins behind it.
+    drop((log, dir));
+    let path = logs(&disk).pop().unwrap();
+    let file = disk.open(&path, OpenMode::Write).unwrap();
+    file.write_at(&[Bytes::from(vec![0xee; 5000])], 30 << 20).unwrap();
+    let options = OpenOptions { config: config.clone(), ..options(false, 81) };
+    let (mut log, _) = reopen(&disk, options);
+    assert_eq!(log.log_end(), Offset(81));
+    assert_eq!(log.producers().get(ProducerId(3)).unwrap().last_sequence(), 80);
+    // The next segment has its own.
+    write(&mut log, 40);
+    assert!(log.segment_count() == 2 && names(&disk).len() <= 2, "{:?}", names(&disk));
+}
+
 /// The entries of an index, as pairs.
 fn entries(content: &[u8]) -> Vec<(u32, u32)> {
     let number = |b: &[u8]| u32::from_be_bytes(b.try_into().unwrap());
