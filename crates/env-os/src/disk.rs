@@ -17,6 +17,10 @@ use crate::direct;
 /// Slices that one `pwritev` takes (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
 
+/// Nice value of threads that work in the background: a tenth of the processor when others want
+/// all of it.
+const BACKGROUND_NICE: i32 = 10;
+
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -114,6 +118,11 @@ impl Disk for OsDisk {
 
     /// One `syncfs`: everything that is dirty on the file system, whoever wrote it. Linux tells
     /// of failed write-backs since 5.8.
+    fn work_in_background(&self) {
+        // On Linux "this process" is the calling thread. One that may not stays as it is.
+        let _ = rustix::process::setpriority_process(None, BACKGROUND_NICE);
+    }
+
     fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
         let file = failed(File::open(dir), "open", dir)?;
         failed(rustix::fs::syncfs(&file).map_err(io::Error::from), "sync", dir)

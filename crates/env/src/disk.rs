@@ -204,6 +204,10 @@ pub trait Disk: Send + Sync + Debug {
     /// When the device fails.
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
 
+    /// The calling thread works in bulk from here on, and nobody waits for it: where threads
+    /// compete for a processor, others go first. Does nothing where there is no such thing.
+    fn work_in_background(&self) {}
+
     /// Makes everything under `dir`, content and names, survive a power cut: what was written
     /// before the call, by whomever. May sync more than that, up to the whole volume: one call
     /// in place of many, for who has touched many files.

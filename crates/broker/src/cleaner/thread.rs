@@ -51,6 +51,9 @@ fn spawn(index: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<J
 /// The rounds of the thread with this number; it rests while there should be fewer.
 fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)) {
     let shared = &cleaner.shared;
+    if let Some(volume) = shared.partitions.volumes.first() {
+        volume.dir.disk().work_in_background();
+    }
     while !shared.is_stopping() {
         let settings = shared.with_effective(CleanerSettings::read);
         before(&settings);

@@ -160,24 +160,29 @@ pub(super) struct Bounds {
 }
 
 /// Groups that fit into one segment each, by bytes of batches and of each index, and by the span
-/// of offsets; `up_to` is the offset after the last segment.
+/// of offsets; `up_to` is the offset after the last segment. Looks at indexes that were not yet.
 pub(super) fn groups(
     segments: &[Arc<Segment>],
     bounds: Bounds,
     up_to: Offset,
-) -> Vec<&[Arc<Segment>]> {
+) -> Result<Vec<&[Arc<Segment>]>, LogError> {
     let sizes = |s: &Segment| {
+        s.look()?;
         let (offsets, times) = s.entries();
         let bytes = |count: u32, size: usize| u64::from(count) * size as u64;
-        (s.written(), bytes(offsets, OffsetEntry::BYTES), bytes(times, TimeEntry::BYTES))
+        Ok::<_, LogError>((
+            s.written(),
+            bytes(offsets, OffsetEntry::BYTES),
+            bytes(times, TimeEntry::BYTES),
+        ))
     };
     let mut groups = Vec::new();
     let mut rest = segments;
     while let Some(first) = rest.first() {
-        let (mut log, mut offsets, mut times) = sizes(first);
+        let (mut log, mut offsets, mut times) = sizes(first)?;
         let mut count = 1;
         while let Some(next) = rest.get(count) {
-            let (l, o, t) = sizes(next);
+            let (l, o, t) = sizes(next)?;
             let last = rest.get(count + 1).map_or(up_to, |s| s.base).plus(-1);
             let fits = log + l <= bounds.segment_bytes
                 && offsets + o <= bounds.index_bytes
@@ -193,5 +198,5 @@ pub(super) fn groups(
         groups.push(group);
         rest = after;
     }
-    groups
+    Ok(groups)
 }

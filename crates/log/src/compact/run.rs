@@ -149,7 +149,7 @@ impl Compactor {
         });
         let mut transactions = Transactions::default();
         let segments = view.segments_below(keys.end().min(pass.dirt.up_to));
-        for group in groups(segments, bounds, pass.dirt.up_to) {
+        for group in groups(segments, bounds, pass.dirt.up_to)? {
             let cleaning = Cleaning {
                 view: &view,
                 group,

@@ -50,9 +50,15 @@ pub(super) fn swap<T: CompactionTarget>(
     let dir = &segment.dir;
     let disk = dir.disk();
     let suffixes = FILES.iter().filter(|suffix| **suffix != TXN_INDEX || new.has_aborted);
-    disk.sync_dir(&dir.path)?;
-    for suffix in suffixes.clone() {
-        disk.rename(&path(segment, suffix, CLEANED), &path(segment, suffix, SWAP))?;
+    let named = disk.sync_dir(&dir.path).and_then(|()| {
+        suffixes.clone().try_for_each(|suffix| {
+            disk.rename(&path(segment, suffix, CLEANED), &path(segment, suffix, SWAP))
+        })
+    });
+    if let Err(error) = named {
+        // Whatever is left of it: complete it may count, and else a start removes it.
+        let _ = discard(segment);
+        return Err(error.into());
     }
     segment.set_stage(Stage::Swap);
     // From here on nothing can be taken back.
