@@ -290,6 +290,10 @@ fn look_up(
 /// Committed offsets, with their metadata.
 fn commits(world: &mut World, client: &mut Client) -> anyhow::Result<()> {
     let keys: Vec<_> = world.commits.keys().cloned().collect();
+    if let Some((group, ..)) = keys.first() {
+        // Their topic may not have been made before the crash.
+        within(|| client.find_coordinator(group), |code| *code == 0)?;
+    }
     for key in keys {
         let (group, topic, index) = &key;
         let (code, offset, metadata) = within(

@@ -27,6 +27,8 @@ pub struct Scene {
     struck: AtomicBool,
     /// No more is to be sent.
     stopped: AtomicBool,
+    /// A fault is a cut of the power.
+    power: AtomicBool,
     /// The disk may be full.
     may_be_full: AtomicBool,
     /// Appends that were refused because the disk is full.
@@ -46,6 +48,7 @@ impl Scene {
             control,
             struck: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            power: AtomicBool::new(false),
             may_be_full: AtomicBool::new(false),
             full: AtomicU64::new(0),
             judges_late: AtomicBool::new(false),
@@ -79,6 +82,16 @@ impl Scene {
     #[must_use]
     pub fn has_fired(&self) -> bool {
         self.control.fired().unwrap_or(false)
+    }
+
+    /// Whether what goes wrong is the power.
+    fn has_power(&self) -> bool {
+        self.power.load(Ordering::SeqCst)
+    }
+
+    /// From now on a fault is a cut of the power.
+    pub fn power(&self) {
+        self.power.store(true, Ordering::SeqCst);
     }
 
     /// Whether the whole broker may fail.
@@ -116,15 +129,33 @@ impl Scene {
     /// Whether a request that is sent now to a partition must not be granted.
     #[must_use]
     pub fn is_late(&self, topic: &str, index: i32) -> bool {
-        self.judges_late.load(Ordering::SeqCst)
+        let after_cut = self.has_power() && self.control.is_cut().unwrap_or(false);
+        let after_failure = self.judges_late.load(Ordering::SeqCst)
             && self.is_offline(topic, index)
-            && !topic.starts_with("comes")
+            && !topic.starts_with("comes");
+        after_cut || after_failure
     }
 
     /// Whether a partition's disk has failed.
     #[must_use]
     pub fn is_offline(&self, topic: &str, index: i32) -> bool {
         self.has_fired() && self.failing().contains(&(topic.to_owned(), index))
+    }
+
+    /// Whether the power is being cut, or was: a sync that was under way then may be reported as
+    /// done although it was not, by ext4 itself, so that no answer from now on says anything.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.has_power() && self.has_fired()
+    }
+
+    /// Ends a client that heard something when the power was cut.
+    ///
+    /// # Errors
+    /// The power is cut.
+    pub fn still_powered(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.is_cut(), "the power was cut meanwhile");
+        Ok(())
     }
 
     /// Judges the refusal of a request to a partition: a reason, or a violation.

@@ -41,6 +41,9 @@ pub struct Client {
 /// The error code in an answer; 0 is none.
 pub type Code = i16;
 
+/// A log directory: error, path, and the partitions that lie there.
+pub type LogDir = (Code, String, Vec<(String, i32)>);
+
 /// One partition's part of a fetch.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -319,7 +322,7 @@ impl Client {
     }
 
     /// Log directories: error, path, and the partitions that lie there.
-    pub fn log_dirs(&mut self) -> anyhow::Result<Vec<(Code, String, Vec<(String, i32)>)>> {
+    pub fn log_dirs(&mut self) -> anyhow::Result<Vec<LogDir>> {
         let answer = self
             .connection
             .ask(4, &DescribeLogDirsRequest { topics: None, ..Default::default() })?;

@@ -71,7 +71,7 @@ pub struct Drawn {
 pub type CommitKey = (String, String, i32);
 
 /// What the tester knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// Decides every record's bytes.
     pub seed: u64,

@@ -17,9 +17,12 @@ const ENDING: u64 = 56;
 const ENDING_BYTES: usize = 8;
 const PATH: u64 = 64;
 const ROOT: u64 = 192;
+/// Bytes before the root, which stays.
+const ORDERS: usize = 192;
 const TEXT: usize = 128;
 const WHAT: u64 = 320;
 const WHAT_BYTES: usize = 256;
+const CUT: u64 = 576;
 
 /// A call that changes files, as `enum op`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,8 +161,9 @@ impl Control {
     /// # Errors
     /// The file cannot be written.
     pub fn disarm(&self) -> io::Result<()> {
-        self.file.write_all_at(&[0; ROOT as usize], 0)?;
-        self.file.write_all_at(&[0; WHAT_BYTES], WHAT)
+        self.file.write_all_at(&[0; ORDERS], 0)?;
+        self.file.write_all_at(&[0; WHAT_BYTES], WHAT)?;
+        self.file.write_all_at(&[0; 4], CUT)
     }
 
     /// Sets what is to happen, counted from now.
@@ -200,8 +204,20 @@ impl Control {
     /// # Errors
     /// The file cannot be read.
     pub fn fired(&self) -> io::Result<bool> {
+        self.is_set(FIRED)
+    }
+
+    /// Whether the power is cut, wholly.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_cut(&self) -> io::Result<bool> {
+        self.is_set(CUT)
+    }
+
+    fn is_set(&self, at: u64) -> io::Result<bool> {
         let mut word = [0; 4];
-        self.file.read_exact_at(&mut word, FIRED)?;
+        self.file.read_exact_at(&mut word, at)?;
         Ok(u32::from_ne_bytes(word) != 0)
     }
 

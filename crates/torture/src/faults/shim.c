@@ -61,6 +61,7 @@ struct control {
     char path[128];            /* part of the path that must match; empty: all */
     char root[128];            /* below which calls count; for CUT the mount point */
     char what[256];            /* what it happened at */
+    volatile uint32_t cut;     /* the power is cut: no call that begins now can succeed */
 };
 
 static struct control *control;
@@ -75,6 +76,7 @@ static long pass(long nr, const long a[5]) {
 static void cut_power(void) {
     uint32_t flags = 2;
     ioctl(root_fd, _IOR('X', 125, uint32_t), &flags);
+    control->cut = 1;
 }
 
 static void strike(void) {

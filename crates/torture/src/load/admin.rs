@@ -60,6 +60,7 @@ fn settled(scene: &Scene, mut ask: impl FnMut() -> anyhow::Result<Code>) -> anyh
     let end = Instant::now() + PATIENCE;
     loop {
         let code = ask()?;
+        scene.still_powered()?;
         if !matches!(code, 3 | 5 | 6 | 14..=16) || scene.has_fired() {
             return Ok(code);
         }
@@ -118,6 +119,7 @@ pub fn create(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<
     };
     let (Some(incarnation), Some(plan)) = (incarnation, plan) else { return Ok(()) };
     let (code, id) = client.create_topic(name, plan.partitions, &plan.configs)?;
+    scene.still_powered()?;
     let mut world = scene.world();
     let Some(topic) = world.topics.get_mut(name) else { return Ok(()) };
     if code == 0 {
@@ -142,6 +144,7 @@ pub fn delete(scene: &Scene, client: &mut Client, name: &str) -> anyhow::Result<
         topic.life.asked(None);
     }
     let code = client.delete_topic(name)?;
+    scene.still_powered()?;
     if code != 0 {
         scene.refused("a deletion", name, -1, code);
         return Ok(());
@@ -205,6 +208,7 @@ pub fn append(
     };
     let request = wire::produce(-1, vec![(topic.to_owned(), index, bytes)]);
     let answer = batch::only(ask_produce(client, &request)?)?;
+    scene.still_powered()?;
     if answer.error_code == 0 {
         scene.world().acked(topic, index, answer.base_offset, &drawn.ids);
     }
@@ -253,6 +257,7 @@ pub fn delete_to(
         partition.history.delete_asked(offset);
     }
     let (code, start) = client.delete_records(topic, index, offset)?;
+    scene.still_powered()?;
     if code == 0 {
         if let Some(partition) = scene.world().partition(topic, index) {
             partition.history.delete_acked(start);
@@ -285,6 +290,7 @@ pub fn set(scene: &Scene, client: &mut Client, seeded: &mut Seeded) -> anyhow::R
 /// Sets a topic's setting that was noted as asked for.
 fn set_to(scene: &Scene, client: &mut Client, name: &str, value: u64) -> anyhow::Result<()> {
     let code = client.set(name, SETTING, &value.to_string())?;
+    scene.still_powered()?;
     if code == 0 {
         if let Some(topic) = scene.world().topics.get_mut(name) {
             topic.setting.acked();

@@ -29,6 +29,7 @@ pub(super) fn run(scene: &Scene, client: &mut Client) -> anyhow::Result<()> {
             return Ok(());
         }
         let answer = client.fetch(&from, 5)?;
+        scene.still_powered()?;
         for part in answer {
             let key = (part.topic, part.data.partition_index);
             let Some(position) = positions.get_mut(&key) else { continue };

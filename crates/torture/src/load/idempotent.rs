@@ -109,6 +109,7 @@ impl Session {
         for _ in 0..100_000 {
             let (code, id, epoch) = client.new_producer()?;
             if code == 0 {
+                scene.still_powered()?;
                 scene.world().producer(id);
                 return Ok(Self { id, epoch, lanes: BTreeMap::new() });
             }
@@ -186,6 +187,9 @@ impl Session {
         let answer = batch::only(answer)?;
         let (topic, index) = (&sent.key.0, sent.key.1);
         let Some(lane) = self.lanes.get_mut(&sent.key) else { return Ok(()) };
+        if answer.error_code == 0 && !sent.is_late {
+            scene.still_powered()?;
+        }
         if answer.error_code == OUT_OF_ORDER && lane.is_known(scene, &sent.key) {
             lane.pop();
             scene.world().forgotten += 1;
@@ -244,13 +248,16 @@ impl Lane {
 
     /// Whether the batch that was sent first is in the log already, or was. A snapshot of
     /// producers holds the last batch of each, as Kafka's does: a duplicate of one before it is
-    /// refused after a restart, and rightly not stored again.
+    /// refused after a restart, and rightly not stored again. One that was compacted away before
+    /// anybody read it cannot be told from one that was lost.
     fn is_known(&self, scene: &Scene, (topic, index): &Key) -> bool {
         let mut world = scene.world();
         let Some(partition) = world.partition(topic, *index) else { return false };
         let history = &partition.history;
         self.in_doubt.front().is_some_and(|pending| {
-            history.start() > pending.end || pending.ids.iter().all(|id| history.was_seen(*id))
+            history.policy() == Policy::Compacted
+                || history.start() > pending.end
+                || pending.ids.iter().all(|id| history.was_seen(*id))
         })
     }
 

@@ -103,8 +103,11 @@ fn hear(scene: &Scene, client: &mut Client, sent: Sent) -> anyhow::Result<()> {
             scene.refused("a batch", topic, part.index, answer.error_code);
             continue;
         }
+        if !part.is_late {
+            scene.still_powered()?;
+        }
         let mut world = scene.world();
-        if part.is_late {
+        if part.is_late && !is_loose(&world, topic) {
             let what = format!("a batch to {topic}-{} is acknowledged", part.index);
             world.wrong(Rule::AfterFailure, what);
         }

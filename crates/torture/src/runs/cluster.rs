@@ -122,7 +122,11 @@ impl<'a> Cluster<'a> {
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         let mut client = Client::open(node.address())?;
-        let seen = readback::verify(&mut self.scene.world(), &mut client, seeded)?;
+        // Nothing is learned from answers that a cut of the power came in between.
+        let mut world = self.scene.world().clone();
+        let seen = readback::verify(&mut world, &mut client, seeded)?;
+        self.scene.still_powered()?;
+        *self.scene.world() = world;
         tally.wanted += seen.wanted;
         tally.read += seen.records;
         tally.verified += 1;

@@ -15,6 +15,8 @@ use crate::seeded::Seeded;
 
 /// Cycles on one cluster.
 const CYCLES: u64 = 30;
+/// How long a load runs at most.
+const LOAD_MAX: Duration = Duration::from_millis(500);
 /// Bytes of a file system; the image is sparse.
 const DISK_BYTES: u64 = 192 << 20;
 
@@ -54,7 +56,11 @@ fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {
         settings.push("flush.mode=os".to_owned());
     }
     let trusted = if power { Policy::Loose } else { Policy::Whole };
-    Cluster::create(episode, ground, trusted, settings)
+    let cluster = Cluster::create(episode, ground, trusted, settings)?;
+    if power {
+        cluster.scene.power();
+    }
+    Ok(cluster)
 }
 
 /// Start, verify, load, strike.
@@ -113,8 +119,9 @@ fn nemesis(
     seeded: &mut Seeded,
     power: bool,
 ) -> anyhow::Result<&'static str> {
-    let end = Instant::now() + plan.load;
-    while Instant::now() < end && !scene.has_fired() {
+    let wanted = scene.world().acked + plan.records;
+    let end = Instant::now() + LOAD_MAX;
+    while Instant::now() < end && !scene.has_fired() && scene.world().acked <= wanted {
         if let Some(status) = node.ended_within(Duration::from_micros(300))? {
             if !scene.has_fired() {
                 scene.world().wrong(Rule::Ended, format!("it ended by itself with {status}"));

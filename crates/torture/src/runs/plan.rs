@@ -23,8 +23,8 @@ pub(super) struct Plan {
     pub(super) fault: Fault,
     /// Calls are counted from the start of the process, not from the beginning of the load.
     pub(super) from_start: bool,
-    /// How long the load runs at most.
-    pub(super) load: Duration,
+    /// After so many acknowledged records the cycle ends.
+    pub(super) records: u64,
     /// What happens then.
     pub(super) end: End,
     /// How long a process without power is watched.
@@ -62,7 +62,7 @@ impl Plan {
         Self {
             fault,
             from_start,
-            load: Duration::from_micros(seeded.between(1_000, 45_000)),
+            records: draw_records(seeded),
             end,
             linger: Duration::from_micros(seeded.between(500, 15_000)),
         }
@@ -74,6 +74,12 @@ impl Plan {
         fault.nth = seeded.between(1, 60);
         fault
     }
+}
+
+/// Most often few: the moments after a start are as good as any, and quicker to reach.
+fn draw_records(seeded: &mut Seeded) -> u64 {
+    let most = seeded.one_of(&[5, 50, 200, 600]).copied().unwrap_or(50);
+    seeded.below(most)
 }
 
 fn draw_fault(seeded: &mut Seeded, action: Action, from_start: bool) -> Fault {
