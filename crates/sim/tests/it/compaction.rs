@@ -1,7 +1,7 @@
 //! The power is cut at every operation of a compaction, and names reach the disk in any order: a
 //! start finds the old segments or the new ones, nothing aborted is taken for committed, and the
 //! next pass gives what an uninterrupted one would have given. `OTTLA_CUTS` says how many states
-//! are looked at after each operation (12 unless told).
+//! are looked at after each operation (6 unless told).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -174,7 +174,7 @@ fn settled(host: &Host) -> Records {
 
 /// Cuts the power at each operation of one pass; `earlier` passes were done before.
 fn cut_everywhere(earlier: &[i64], now: i64) {
-    let cuts: u64 = std::env::var("OTTLA_CUTS").map_or(12, |n| n.parse().unwrap());
+    let cuts: u64 = std::env::var("OTTLA_CUTS").map_or(6, |n| n.parse().unwrap());
     let disk = SimDisk::new(1, &Arc::new(ManualClock::new(NOW)));
     let host = open(&disk, None);
     fill(&host);
