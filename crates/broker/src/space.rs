@@ -153,7 +153,14 @@ impl Space {
         let was_full = self.dir.is_full();
         let is_full = found.available < if was_full { marks.resume } else { marks.refuse };
         self.dir.set_full(is_full);
-        let left = found.available.saturating_sub(marks.refuse).max(1);
+        if let Err(error) = self.dir.keep_reserve()
+            && !error.is_no_space()
+        {
+            return Err(error);
+        }
+        // To the next of the two watermarks.
+        let next = if found.available > marks.warn { marks.warn } else { marks.refuse };
+        let left = found.available.saturating_sub(next.max(marks.refuse)).max(1);
         self.left.store(i64::try_from(left).unwrap_or(i64::MAX), Ordering::Relaxed);
         let told = std::mem::replace(&mut state.told, is_full);
         let path = self.dir.path().display();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ottla_env::{Disk, DiskLock, EntryKind, mark, planted};
+use ottla_env::{Disk, DiskError, DiskErrorKind, DiskLock, EntryKind, OpenMode, mark, planted};
 use ottla_protocol::{Millis, Uuid};
 use parking_lot::Mutex;
 
@@ -19,6 +19,13 @@ use crate::offset_checkpoint::{self, OffsetCheckpoint, Offsets};
 use crate::open_files::OpenFiles;
 
 const LOCK: &str = ".lock";
+/// Space kept back for the small files, which make room by saying what may go.
+const RESERVE: &str = ".ottla-reserve";
+/// At most so many bytes, and no more than this part of the volume.
+const RESERVE_BYTES: u64 = 4 << 20;
+const RESERVE_PART: u64 = 256;
+/// It is made when so many times its size are free.
+const RESERVE_FREE_FACTOR: u64 = 4;
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Directories of Kafka's that hold no partition.
 const NOT_PARTITIONS: [&str; 1] = ["remote-log-index-cache"];
@@ -45,6 +52,8 @@ pub struct LogDir {
     pub(crate) tail_bytes: AtomicUsize,
     /// Bytes of batches that were appended to all its logs since it was opened.
     pub(crate) appended_bytes: AtomicU64,
+    /// The reserve is there.
+    reserve: AtomicBool,
     /// A write found no space.
     full: AtomicBool,
     /// Files that the logs have let go of.
@@ -105,11 +114,17 @@ impl LogDir {
     ) -> Result<Arc<Self>, LogError> {
         if !disk.exists(path)? {
             disk.create_dir(path)?;
-            if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-                disk.sync_dir(parent)?;
+        }
+        // Also when it is there: who created it may have been killed before it was safe.
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            match disk.sync_dir(parent) {
+                // Nobody else than who made it can look into the directory above.
+                Err(error) if error.kind == DiskErrorKind::Permission => {}
+                other => other?,
             }
         }
         let lock = disk.lock(&path.join(LOCK))?;
+        let reserve = disk.exists(&path.join(RESERVE))?;
         Ok(Arc::new(Self {
             open_files: OpenFiles::new(Arc::clone(&disk), limits.open_files),
             disk,
@@ -118,6 +133,7 @@ impl LogDir {
             limits,
             tail_bytes: AtomicUsize::new(0),
             appended_bytes: AtomicU64::new(0),
+            reserve: AtomicBool::new(reserve),
             full: AtomicBool::new(false),
             buried: Mutex::default(),
             on_failure: Mutex::default(),
@@ -176,6 +192,49 @@ impl LogDir {
     /// Notes whether there is space.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Release);
+    }
+
+    /// Keeps space back for the directory's small files, when none is and there is enough: without
+    /// a checkpoint nothing may go, and a full disk would stay full.
+    ///
+    /// # Errors
+    /// When the disk fails, or has no space after all.
+    pub fn keep_reserve(&self) -> Result<(), LogError> {
+        if self.reserve.load(Ordering::Acquire) || self.is_full() {
+            return Ok(());
+        }
+        self.check()?;
+        let space = self.disk.space(&self.path)?;
+        let bytes = RESERVE_BYTES.min(space.total / RESERVE_PART);
+        if bytes == 0 || space.available / RESERVE_FREE_FACTOR < bytes {
+            return Ok(());
+        }
+        let path = self.path.join(RESERVE);
+        let made = self.disk.open(&path, OpenMode::CreateEmpty).and_then(|f| f.allocate(bytes));
+        if let Err(error) = made {
+            // Half of it helps nobody.
+            let _gone = self.disk.remove_file(&path);
+            return Err(error.into());
+        }
+        self.reserve.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Uses the space that was kept back; whether there was any.
+    pub fn give_up_reserve(&self) -> bool {
+        let held = self.reserve.swap(false, Ordering::AcqRel);
+        held && self.disk.remove_file(&self.path.join(RESERVE)).is_ok()
+    }
+
+    /// Does what needs a little space, if need be that which was kept back.
+    fn with_reserve(&self, act: impl Fn() -> Result<(), DiskError>) -> Result<(), LogError> {
+        match act().map_err(LogError::from) {
+            Err(error) if error.is_no_space() => {
+                self.set_full(true);
+                if self.give_up_reserve() { Ok(act()?) } else { Err(error) }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn bury(&self, files: Vec<PathBuf>, delay: Millis) {
@@ -381,7 +440,8 @@ impl LogDir {
         let Some(name) = names::moved_dir(partition, unique, state) else {
             return Ok(partition.to_string());
         };
-        self.disk.rename(&self.path.join(partition.to_string()), &self.path.join(&name))?;
+        let (from, to) = (self.path.join(partition.to_string()), self.path.join(&name));
+        self.with_reserve(|| self.disk.rename(&from, &to))?;
         self.disk.sync_dir(&self.path)?;
         Ok(name)
     }
@@ -412,10 +472,10 @@ impl LogDir {
     fn write_text(&self, name: &str, text: String) -> Result<(), LogError> {
         self.check()?;
         let path = self.path.join(name);
-        let written = self.disk.write_atomically(&path, Bytes::from(text));
-        written.map_err(LogError::from).inspect_err(|error| {
+        let content = Bytes::from(text);
+        let written = self.with_reserve(|| self.disk.write_atomically(&path, content.clone()));
+        written.inspect_err(|error| {
             if error.is_no_space() {
-                self.set_full(true);
                 // Half a file takes space; the old one is still there.
                 let _gone = self.disk.remove_file(&self.path.join(format!("{name}.tmp")));
             } else {

@@ -60,9 +60,15 @@ impl Partitions {
         let Some(volume) = self.volumes.get(index).filter(|v| v.dir.failure().is_none()) else {
             return;
         };
-        if let Err(error) = self.checkpoint_volume(index, which) {
-            let file = which.file();
-            warn!(path = %volume.dir.path().display(), file, %error, "checkpoint not written");
+        let was_full = volume.dir.is_full();
+        match self.checkpoint_volume(index, which) {
+            // Once is enough: the old file stays until there is space.
+            Err(error) if was_full && error.is_no_space() => {}
+            Err(error) => {
+                let (path, file) = (volume.dir.path().display(), which.file());
+                warn!(%path, file, %error, "checkpoint not written");
+            }
+            Ok(()) => {}
         }
     }
 

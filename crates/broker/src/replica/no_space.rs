@@ -9,11 +9,20 @@ use ottla_partition::Role;
 use ottla_protocol::Millis;
 use tracing::{error, info, warn};
 
+use super::volume::Job;
 use super::{HostedPartition, Partitions};
 
 impl Partitions {
-    /// There is space in a log directory: its partitions that had none take records again.
-    pub(crate) fn resume(&self, volume: usize, now: Millis) {
+    /// There is space in a log directory: its partitions that had none take records again, and those
+    /// that could not be opened are.
+    pub(crate) fn resume(self: &Arc<Self>, volume: usize, now: Millis) {
+        let waiting: Vec<(usize, Job)> =
+            self.without_space.lock().extract_if(.., |(index, _)| *index == volume).collect();
+        let jobs = waiting.into_iter().map(|(_, job)| job);
+        let jobs: Vec<Job> = jobs.filter(|job| self.announce_again(job.key)).collect();
+        if !jobs.is_empty() {
+            self.open_logs(volume, jobs, now);
+        }
         for hosted in self.all().iter().filter(|hosted| hosted.dir == volume) {
             if let Err(error) = hosted.resume(now) {
                 if error.is_no_space() {

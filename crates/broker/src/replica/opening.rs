@@ -78,7 +78,15 @@ impl Partitions {
             let Some(job) = volume.opening.take(release && opened.is_empty()) else { break };
             let image = self.image.load_full();
             let config = last.of(self, &image, job.key.0, &job.name.topic);
-            let made = catch_unwind(AssertUnwindSafe(|| self.open_log(volume, &job, &config, now)));
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                match self.open_log(volume, &job, &config, now) {
+                    // A start writes too, and there may be a little for it.
+                    Err(error) if error.is_no_space() && volume.dir.give_up_reserve() => {
+                        self.open_log(volume, &job, &config, now)
+                    }
+                    other => other,
+                }
+            }));
             let (log, created) = match made {
                 Ok(Ok((log, created))) => (Ok(log), created),
                 Ok(Err(error)) => (Err(error), false),
@@ -164,6 +172,10 @@ impl Partitions {
                     }
                     told = volume.dir.failure().is_some();
                     self.insert_failed(job.key);
+                    if error.is_no_space() {
+                        volume.dir.set_full(true);
+                        self.without_space.lock().push((index, job.clone()));
+                    }
                     self.tell(Changes { resigned: vec![job.name], ..Changes::default() });
                 }
             }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::HostedPartition;
 use super::metadata::OnChanges;
-use super::volume::{Key, Volume};
+use super::volume::{Job, Key, Volume};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -54,6 +54,8 @@ pub(crate) struct Partitions {
     upkeep: Arc<OnceLock<Thread>>,
     /// Directories put aside, and when they are removed.
     pub(super) aside: Mutex<Vec<(Instant, (usize, String))>>,
+    /// What could not be opened for lack of space, by log directory.
+    pub(super) without_space: Mutex<Vec<(usize, Job)>>,
 }
 
 #[derive(Default)]
@@ -113,6 +115,7 @@ impl Partitions {
             opened: Notify::new(),
             upkeep,
             aside: Mutex::default(),
+            without_space: Mutex::default(),
         }))
     }
 
@@ -199,6 +202,16 @@ impl Partitions {
             absent.failed = true;
             hosted.absent.insert(key, absent);
         }
+    }
+
+    /// One that could not be opened is to be opened again; `false` when it is not wanted any more.
+    pub(super) fn announce_again(&self, key: Key) -> bool {
+        let mut hosted = self.hosted.write();
+        let failed = hosted.absent.get_mut(&key).filter(|absent| absent.failed);
+        let Some(absent) = failed else { return false };
+        absent.failed = false;
+        *hosted.loading.entry(key.0).or_default() += 1;
+        true
     }
 
     /// Forgets a partition; one that was open is given back.

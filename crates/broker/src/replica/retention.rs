@@ -3,6 +3,7 @@
 //! are the log's, nor when this is called.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ottla_log::{LogError, OffsetCheckpoint, PartitionLog};
 use ottla_protocol::{Millis, Offset};
@@ -51,11 +52,27 @@ impl Partitions {
     /// Removes the files that logs have let go of, when their time has come; all of them in a log
     /// directory that is full. `now` is on the monotonic clock.
     pub(crate) fn remove_buried(&self, now: Millis) {
-        for volume in self.volumes.iter().filter(|volume| volume.dir.failure().is_none()) {
-            if let Err(error) = volume.dir.remove_buried(now, volume.dir.is_full()) {
+        for (index, volume) in self.volumes.iter().enumerate() {
+            if volume.dir.failure().is_some() {
+                continue;
+            }
+            let full = volume.dir.is_full();
+            if let Err(error) = volume.dir.remove_buried(now, full) {
                 warn!(%error, "a file of an old segment stays until the next start");
             }
+            if full {
+                self.hurry_aside(index);
+            }
         }
+    }
+
+    /// Deleted partitions of a log directory do not wait any longer.
+    fn hurry_aside(&self, volume: usize) {
+        let now = Instant::now();
+        let mut aside = self.aside.lock();
+        aside.iter_mut().filter(|(_, (index, _))| *index == volume).for_each(|(at, _)| *at = now);
+        drop(aside);
+        self.remove_due();
     }
 
     /// Forgets producers that have been idle for too long (`producer.id.expiration.ms`).

@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use ottla_env::{Disk, OpenMode};
 use ottla_protocol::k00_produce::PartitionProduceResponse;
 use ottla_protocol::k19_create_topics::CreatableTopic;
 use ottla_protocol::k21_delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -22,12 +20,6 @@ use crate::fixture::{Client, LIMIT, Running, World};
 const MIB: u64 = 1 << 20;
 /// So many small steps are more than any test needs.
 const STEPS_MAX: usize = 100_000;
-
-fn fill(world: &World, bytes: u64) {
-    let path = std::path::Path::new("/filler");
-    let file = world.disk.open(path, OpenMode::CreateEmpty).unwrap();
-    file.write_at(&[Bytes::from(vec![1; usize::try_from(bytes).unwrap()])], 0).unwrap();
-}
 
 fn try_write(
     client: &mut Client,
@@ -188,12 +180,12 @@ fn below_the_watermark_producers_are_refused_and_all_else_goes_on() {
 #[test]
 fn a_disk_that_is_full_to_the_brim_loses_nothing() {
     let world = World::new();
+    world.disk.set_capacity(4 * MIB);
     let running = start(&world, 0);
     let (mut client, mut other) = (running.client(), running.client());
     create(&mut client, "orders");
     create(&mut client, "other");
     write(&mut other, "other", b"x");
-    world.disk.set_capacity(4 * MIB);
     let end = write_until_refused(&mut client, "orders", 70_001);
     assert!(end > 20, "{end}");
     read_to(&mut client, "orders", end);
@@ -214,6 +206,52 @@ fn a_disk_that_is_full_to_the_brim_loses_nothing() {
 }
 
 #[test]
+fn to_the_brim_and_back_by_deleting_records() {
+    let world = World::new();
+    world.disk.set_capacity(4 * MIB);
+    let running = start(&world, 0);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let end = write_until_refused(&mut client, "orders", 10_001);
+    // Not a byte is left, but for what is kept back.
+    let used: usize = world.disk.files().values().map(Vec::len).sum();
+    world.disk.set_capacity(used as u64);
+    assert_eq!(delete_records(&mut client, "orders", end - 1), (end - 1, ErrorCode::None));
+    assert_eq!(write_until_taken(&mut client, "orders"), end);
+    let found = fetched(&mut client, &fetch("orders", &[end - 1]));
+    assert_eq!(values(&found[0]).len(), 2);
+    running.stop();
+}
+
+#[test]
+fn partitions_without_space_are_opened_when_there_is_some() {
+    let world = World::new();
+    world.disk.set_capacity(4 * MIB);
+    let running = start(&world, 0);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let used: usize = world.disk.files().values().map(Vec::len).sum();
+    // Room in the metadata log, and then none for the partition's files.
+    world.disk.set_fault(Some(Box::new(|verb, path| {
+        let new = path.to_string_lossy().contains("new-0");
+        (verb == "write" && new).then_some(ottla_env::DiskErrorKind::NoSpace)
+    })));
+    assert_eq!(create_error(&mut client, "new").0, ErrorCode::None);
+    let answer = try_write(&mut client, "new", -1, 10);
+    assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::KafkaStorageError);
+    world.disk.set_fault(None);
+    world.disk.set_capacity(used as u64 + 4 * MIB);
+    // By itself; clients try this one again.
+    let begun = Instant::now();
+    while try_write(&mut client, "new", -1, 100).error_code != 0 {
+        assert!(begun.elapsed() < LIMIT, "it stays closed");
+        std::thread::yield_now();
+    }
+    read_to(&mut client, "new", 1);
+    running.stop();
+}
+
+#[test]
 fn many_small_requests_at_the_brim() {
     let world = World::new();
     let running = start(&world, 0);
@@ -221,10 +259,10 @@ fn many_small_requests_at_the_brim() {
     create(&mut client, "orders");
     write(&mut client, "orders", b"x");
     for round in 0..10 {
-        fill(&world, 0);
+        world.disk.set_capacity(16 * MIB);
+        let first = write_until_taken(&mut client, "orders");
         let used: usize = world.disk.files().values().map(Vec::len).sum();
         world.disk.set_capacity(used as u64 + 3000 + round * 97);
-        let first = write_until_taken(&mut client, "orders");
         let mut end = first + 1;
         for step in 0.. {
             let answer = try_write(&mut client, "orders", [-1, 1][step % 2], 333);
@@ -235,7 +273,6 @@ fn many_small_requests_at_the_brim() {
             end += 1;
         }
         read_to(&mut client, "orders", end);
-        world.disk.set_capacity(8 * MIB);
     }
     running.stop();
 }

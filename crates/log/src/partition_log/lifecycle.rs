@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use ottla_env::OpenMode;
+use ottla_env::mark;
 use ottla_partition::{EpochCache, ProducerRules, ProducerStates, encode_snapshot};
 use ottla_protocol::{Millis, Offset, TopicId};
 
@@ -203,6 +204,22 @@ impl PartitionLog {
     /// # Errors
     /// When the disk fails, or has failed before.
     pub fn shut(&mut self, sync: SyncOn) -> Result<bool, LogError> {
+        match self.write_last(sync) {
+            // What there was no space for only makes the next start quicker.
+            Err(error)
+                if error.is_no_space()
+                    && self.failure.is_none()
+                    && self.durable_end == self.log_end =>
+            {
+                mark!("closed-without-space");
+                self.end("it was closed");
+                Ok(true)
+            }
+            other => other,
+        }
+    }
+
+    fn write_last(&mut self, sync: SyncOn) -> Result<bool, LogError> {
         // Its producers are not known before.
         self.resume(Millis(0))?;
         if self.is_at_rest() {
@@ -248,8 +265,10 @@ impl PartitionLog {
         let ops = std::mem::take(&mut self.pending);
         let done = WriteSet::new(&self.dir, ops, self.log_end).write();
         match done {
-            // The next start finds the log as after a kill.
-            Err(error) if error.is_no_space() => Err(error),
+            Err(error) if error.is_no_space() => {
+                self.roll_back()?;
+                Err(error)
+            }
             other => self.fail_on(other),
         }
     }

@@ -112,6 +112,39 @@ fn a_checkpoint_without_space_stays_the_old_one() {
     dir.write_offsets(OffsetCheckpoint::LogStart, &new).unwrap();
 }
 
+#[test]
+fn a_log_is_closed_cleanly_without_space() {
+    for (config, clean) in [(small(), true), (os(small()), false)] {
+        let disk = MemoryDisk::new();
+        let dir = log_dir(&disk, Path::new("/d"));
+        let host = Host::new(open_part(&dir, 0, &config));
+        let committer = Committer::<Host>::new(&dir, 1);
+        for sequence in 0..40 {
+            let batch = idempotent(7, 0, sequence, 1, false);
+            if append(&mut host.log.lock().unwrap(), batch).needs_commit {
+                committer.enqueue(Arc::clone(&host));
+            }
+            commit(&committer).unwrap();
+        }
+        let used: usize = disk.files().values().map(Vec::len).sum();
+        disk.set_capacity(used as u64);
+        let closed = host.log.lock().unwrap().shut(SyncOn::Open);
+        assert_eq!(closed.is_ok(), clean, "{closed:?}");
+        assert!(dir.failure().is_none());
+        drop((host, committer, dir));
+        disk.crash(|_| Survival::All);
+        disk.set_capacity(1 << 40);
+        let dir = log_dir(&disk, Path::new("/d"));
+        let (log, _) = match clean {
+            true => open_clean(&dir, config, Offset(40), Offset(0)),
+            false => open(&dir, config),
+        };
+        assert_eq!((log.log_start(), log.log_end()), (Offset(0), Offset(40)));
+        assert_eq!(log.producers().get(ProducerId(7)).unwrap().last_sequence(), 39);
+        assert_eq!(read_all(&log, Offset(0), 500).len(), 40);
+    }
+}
+
 /// From now on writes, and the creation of files, fail.
 fn set_full(
     disk: &MemoryDisk,
