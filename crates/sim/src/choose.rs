@@ -25,7 +25,7 @@ impl Draw {
     }
 
     /// A random number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -35,7 +35,7 @@ impl Draw {
 
     /// A source of its own, decided by this one.
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.draw())
     }
 
     /// A number from `from` up to and with `to`.
@@ -46,28 +46,28 @@ impl Draw {
     /// As [`Draw::range`], for offsets and times.
     pub fn span(&mut self, from: i64, to: i64) -> i64 {
         let width = to.saturating_sub(from).saturating_add(1).max(1);
-        let drawn = self.next() % width.unsigned_abs();
+        let drawn = self.draw() % width.unsigned_abs();
         from.saturating_add(i64::try_from(drawn).unwrap_or(0))
     }
 
     /// A number below `n`.
     pub fn below_u64(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
+        self.draw() % n.max(1)
     }
 
     /// True in `n` of 1,000 cases.
     pub fn permille(&mut self, n: u32) -> bool {
-        self.next() % 1000 < u64::from(n)
+        self.draw() % 1000 < u64::from(n)
     }
 
     /// True in `n` of 1,000,000 cases.
     pub fn per_million(&mut self, n: u32) -> bool {
-        n > 0 && self.next() % 1_000_000 < u64::from(n)
+        n > 0 && self.draw() % 1_000_000 < u64::from(n)
     }
 
     /// True in one of `n` cases.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.next().is_multiple_of(n)
+        self.draw().is_multiple_of(n)
     }
 
     /// One of these.
@@ -79,7 +79,7 @@ impl Draw {
 impl Choose for Draw {
     fn below(&mut self, n: usize) -> usize {
         let n = u64::try_from(n.max(1)).unwrap_or(1);
-        usize::try_from(self.next() % n).unwrap_or(0)
+        usize::try_from(self.draw() % n).unwrap_or(0)
     }
 
     fn favours_extremes(&self) -> bool {
@@ -150,7 +150,7 @@ mod tests {
     fn the_seed_decides() {
         let draw = |seed| {
             let mut draw = Draw::new(seed);
-            [draw.next(), draw.next(), draw.fork().next()]
+            [draw.draw(), draw.draw(), draw.fork().draw()]
         };
         assert_eq!(draw(5), draw(5));
         assert_ne!(draw(5), draw(6));

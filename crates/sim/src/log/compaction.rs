@@ -92,7 +92,7 @@ impl World {
         let rules = RetentionRules {
             delete: !self.is_compacted(dir, slot),
             retention_ms: self.draw.one_in(2).then(|| Millis(self.draw.span(0, 800))),
-            retention_bytes: self.draw.one_in(2).then(|| self.draw.next() % 4000),
+            retention_bytes: self.draw.one_in(2).then(|| self.draw.draw() % 4000),
         };
         let (retention, up_to) = {
             let log = host.log();
@@ -136,6 +136,9 @@ impl World {
         log: &PartitionLog,
         from: i64,
     ) -> Result<(), Stop> {
+        if self.swarm.beyond {
+            return Ok(());
+        }
         let high_watermark = log.durable_end();
         let start = log.log_start();
         let stable = log.producers().last_stable_offset(high_watermark, start).0;

@@ -104,7 +104,7 @@ impl World {
     fn new(seed: u64, verbose: bool) -> Self {
         let mut draw = Draw::new(seed);
         let clock = Arc::new(ManualClock::new(BEGIN_MS));
-        let disk = SimDisk::new(draw.next(), &clock);
+        let disk = SimDisk::new(draw.draw(), &clock);
         let swarm = Swarm::draw(&mut draw);
         if verbose {
             eprintln!("{swarm:?}");

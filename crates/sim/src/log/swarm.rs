@@ -117,11 +117,8 @@ impl Swarm {
     pub(super) fn draw(draw: &mut Draw) -> Self {
         let beyond = draw.one_in(8);
         let rate = |draw: &mut Draw, on: u64, of: u64| {
-            if draw.below(of as usize) < on as usize {
-                u32::try_from(draw.span(200, 8000)).unwrap_or(0)
-            } else {
-                0
-            }
+            let is_on = draw.below_u64(of) < on;
+            if is_on { u32::try_from(draw.span(200, 8000)).unwrap_or(0) } else { 0 }
         };
         let rates = FaultRates {
             write: rate(draw, 1, 6),

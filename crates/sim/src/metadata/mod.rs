@@ -78,7 +78,7 @@ impl World {
     fn new(seed: u64, verbose: bool) -> Self {
         let mut draw = Draw::new(seed);
         let clock = Arc::new(ManualClock::new(BEGIN_MS));
-        let disk = SimDisk::new(draw.next(), &clock);
+        let disk = SimDisk::new(draw.draw(), &clock);
         disk.tell(verbose);
         let mut rate = |of: u64| {
             if draw.one_in(of) { u32::try_from(draw.span(200, 8000)).unwrap_or(0) } else { 0 }
@@ -99,7 +99,7 @@ impl World {
             ..MetadataLogSettings::default()
         };
         Self {
-            rng: Arc::new(SeededRng::new(draw.next())),
+            rng: Arc::new(SeededRng::new(draw.draw())),
             order: if draw.one_in(2) { NameOrder::Any } else { NameOrder::Kept },
             disk,
             clock,
