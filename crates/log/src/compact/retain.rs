@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ottla_env::planted;
 use ottla_protocol::{Millis, Offset, ProducerEpoch, ProducerId};
 use ottla_records::{
     Batch, BatchHeader, ControlRecordType, Record, Scratch, empty_batch, retained_batch,
@@ -96,8 +97,10 @@ impl Retain<'_> {
         // A marker's time is set when nothing is left of its transaction, and it goes when that
         // is over; records of aborted transactions go at once.
         let over = header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
-        let drop_records = may_go && (!is_control || over);
-        let keep_empty = self.is_last_of_producer(header) || header.next_offset() == self.up_to;
+        let drop_records =
+            may_go && (!is_control || over) || (is_control && planted("compaction-drops-marker"));
+        let is_last = self.is_last_of_producer(header) && !planted("compaction-forgets-producer");
+        let keep_empty = is_last || header.next_offset() == self.up_to;
         stats.records_read += u64::try_from(header.record_count).unwrap_or(0);
         let kept = if drop_records {
             Kept::Nothing

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{DiskFile, OpenMode};
+use ottla_env::{DiskFile, OpenMode, planted};
 use ottla_records::BatchHeader;
 
 use crate::commit::write_index;
@@ -139,7 +139,9 @@ impl Output {
             file.sync_data()?;
         }
         for file in [self.file, segment.offset_index_file()?, segment.time_index_file()?] {
-            file.sync_data()?;
+            if !planted("cleaned-not-synced") {
+                file.sync_data()?;
+            }
         }
         segment.set_sealed(true);
         // They are opened again by the names that they will have.

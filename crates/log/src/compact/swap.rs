@@ -20,7 +20,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ottla_env::Disk;
+use ottla_env::{Disk, planted};
 
 use super::rewrite::Finished;
 use super::run::CompactionTarget;
@@ -50,6 +50,9 @@ pub(super) fn swap<T: CompactionTarget>(
     let dir = &segment.dir;
     let disk = dir.disk();
     let suffixes = FILES.iter().filter(|suffix| **suffix != TXN_INDEX || new.has_aborted);
+    if planted("swap-old-segments-first") {
+        put_aside(disk, old, target)?;
+    }
     let named = disk.sync_dir(&dir.path).and_then(|()| {
         suffixes.clone().try_for_each(|suffix| {
             disk.rename(&path(segment, suffix, CLEANED), &path(segment, suffix, SWAP))
@@ -62,7 +65,11 @@ pub(super) fn swap<T: CompactionTarget>(
     }
     segment.set_stage(Stage::Swap);
     // From here on nothing can be taken back.
-    let done = disk.sync_dir(&dir.path).map_err(LogError::from).and_then(|()| {
+    let synced = match planted("swap-not-synced") {
+        true => Ok(()),
+        false => disk.sync_dir(&dir.path),
+    };
+    let done = synced.map_err(LogError::from).and_then(|()| {
         if !target.with_log(|log| log.take_in(old, segment)) {
             discard(segment)?;
             return Ok(Swapped::Refused);
