@@ -126,7 +126,7 @@ impl Scene {
         let end = self.host.with_log(|log| log.log_end().get());
         for number in 0..count {
             let key = (what.wrapping_add(u8::try_from(number * 5).unwrap())) % 13;
-            let tombstone = (what >> 4).wrapping_add(number as u8) % 4 == 0;
+            let tombstone = (what >> 4).wrapping_add(number as u8).is_multiple_of(4);
             let offset = end + i64::from(number);
             let value =
                 (!tombstone).then(|| format!("{offset}-").repeat(1 + usize::from(what % 9)));

@@ -22,6 +22,8 @@ use crate::txn_index::{self, AbortedTransaction};
 const SLACK: usize = 8192;
 /// Bytes read at a time while walking over headers.
 const WALK: usize = 16 * 1024;
+/// The bound of a segment that may have grown since the view was made.
+const GROWING: Offset = Offset(i64::MAX);
 
 /// The segments of a log at one moment, without what is not written yet.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ impl LogView {
             if segment.base >= request.up_to {
                 break;
             }
-            match self.read_segment(segment, next.unwrap_or(self.log_end), request) {
+            match self.read_segment(segment, next.unwrap_or(GROWING), request) {
                 Ok(Some(fetched)) => return Ok(fetched),
                 // Compaction can leave a segment without batches behind an offset.
                 Ok(None) => {
@@ -158,16 +160,16 @@ impl LogView {
             let fits =
                 taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
             let position = start.position + taken as u64;
-            if !fits || header.last_offset() >= request.up_to {
+            let last = header.last_offset();
+            if taken == 0 && last >= bound {
+                // No checksum covers the offset.
+                let what = format!("at byte {position}, a batch ends at offset {last}");
+                return Err(LogError::corrupt(file.path(), what));
+            }
+            if !fits || last >= request.up_to.min(bound) {
                 if taken == 0 && fits {
                     // It reaches too far, if it is sound.
                     batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
-                }
-                if taken == 0 && header.last_offset() >= bound {
-                    // No checksum covers the offset.
-                    let last = header.last_offset();
-                    let what = format!("at byte {position}, a batch ends at offset {last}");
-                    return Err(LogError::corrupt(file.path(), what));
                 }
                 break;
             }
