@@ -31,6 +31,7 @@ mod commit;
 mod compact;
 mod config;
 mod error;
+mod future_log;
 mod index;
 mod load;
 mod log_dir;
@@ -56,11 +57,12 @@ pub use compact::{
 };
 pub use config::{FlushMode, LogConfig, LogDirLimits};
 pub use error::{AppendError, LogError, ReadError};
+pub use future_log::{CopyError, FutureLog};
 pub use load::{Judgement, LoadReport, judge};
 pub use log_dir::{CleanShutdown, LoadPoints, LogDir, LogDirEntry};
 pub use maintenance::{Claim, Maintenance};
 pub use meta_properties::MetaProperties;
-pub use names::{DirState, TopicPartition, file as file_name, offset_of, parse_dir};
+pub use names::{DirState, TopicPartition, file as file_name, future_dir, offset_of, parse_dir};
 pub use offset_checkpoint::{OffsetCheckpoint, Offsets, decode as decode_offsets};
 pub use partition_log::{
     Appended, OpenOptions, PartitionLog, Reload, Reloaded, Retention, RetentionPlan,

@@ -446,6 +446,22 @@ impl LogDir {
         Ok(name)
     }
 
+    /// Gives a log that was copied here its name: from here on it is the partition's. On stable
+    /// storage when it returns.
+    ///
+    /// # Errors
+    /// When there is one already; when the disk fails.
+    pub(crate) fn promote(&self, name: &str, partition: &TopicPartition) -> Result<(), LogError> {
+        self.check()?;
+        let (from, to) = (self.path.join(name), self.path.join(partition.to_string()));
+        if self.disk.exists(&to)? {
+            let reason = "a log of the partition is here already".into();
+            return Err(LogError::Offline { path: to, reason });
+        }
+        self.with_reserve(|| self.disk.rename(&from, &to))?;
+        Ok(self.disk.sync_dir(&self.path)?)
+    }
+
     /// Removes a directory that was moved aside, with all in it.
     ///
     /// # Errors

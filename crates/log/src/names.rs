@@ -82,6 +82,14 @@ pub(crate) fn moved_dir(
     Some(format!("{}{tail}", partition.topic.get(..cut).unwrap_or_default()))
 }
 
+/// The name of the directory that a partition's log is copied into: `topic-0.<32 hexadecimal
+/// digits>-future`. `None`: the topic's name is too long for that, as in Kafka.
+#[must_use]
+pub fn future_dir(partition: &TopicPartition, unique: Uuid) -> Option<String> {
+    let name = format!("{partition}.{:032x}-future", u128::from_be_bytes(unique.0));
+    (name.len() <= 255).then_some(name)
+}
+
 pub(crate) const LOG: &str = ".log";
 pub(crate) const OFFSET_INDEX: &str = ".index";
 pub(crate) const TIME_INDEX: &str = ".timeindex";

@@ -35,9 +35,13 @@ pub(crate) struct PartitionDir {
 
 impl PartitionDir {
     pub(crate) fn of(log_dir: &Arc<LogDir>, partition: &TopicPartition) -> Arc<Self> {
+        Self::named(log_dir, &partition.to_string())
+    }
+
+    pub(crate) fn named(log_dir: &Arc<LogDir>, name: &str) -> Arc<Self> {
         Arc::new(Self {
             log_dir: Arc::clone(log_dir),
-            path: log_dir.path().join(partition.to_string()),
+            path: log_dir.path().join(name),
             retired: AtomicBool::new(false),
             stale: AtomicBool::new(false),
         })

@@ -211,7 +211,7 @@ fn append_one(
     if topics::is_internal(&partition.name.topic) {
         return refuse(ErrorCode::InvalidTopicException, None);
     }
-    let space = cx.shared.space.get(partition.dir);
+    let space = cx.shared.space.get(partition.dir());
     if let Some(full) = space.and_then(Space::refusal) {
         cx.shared.storage.is_full();
         return refuse(ErrorCode::PolicyViolation, Some(StrBytes::from(full)));

@@ -44,7 +44,7 @@ fn one(cx: &Context, request: &DescribeLogDirsRequest, index: usize) -> Describe
     }
     let mut topics: BTreeMap<StrBytes, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for hosted in cx.shared.partitions.all() {
-        if hosted.dir != index || !is_asked(request, &hosted) {
+        if hosted.dir() != index || !is_asked(request, &hosted) {
             continue;
         }
         let size = hosted.with_log(ottla_log::PartitionLog::size_bytes);

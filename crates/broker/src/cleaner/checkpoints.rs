@@ -50,12 +50,12 @@ impl Checkpoints {
 
     /// Up to where the log was cleaned.
     pub(super) fn of(&self, hosted: &HostedPartition) -> Option<Offset> {
-        self.dirs.get(hosted.dir)?.lock().offsets.get(&key(hosted)).copied()
+        self.dirs.get(hosted.dir())?.lock().offsets.get(&key(hosted)).copied()
     }
 
     /// Notes up to where the log is clean, or (`None`) that what was noted is wrong.
     pub(super) fn set(&self, hosted: &HostedPartition, offset: Option<Offset>) {
-        let Some(dir) = self.dirs.get(hosted.dir) else { return };
+        let Some(dir) = self.dirs.get(hosted.dir()) else { return };
         let mut dir = dir.lock();
         match offset {
             Some(offset) => dir.offsets.insert(key(hosted), offset),

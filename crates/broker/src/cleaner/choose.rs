@@ -79,7 +79,7 @@ impl Cleaner {
             }
             LogError::Disk(_) => {
                 warn!(%partition, %error, "the log cannot be compacted");
-                if let Some(volume) = self.shared.partitions.volumes.get(hosted.dir) {
+                if let Some(volume) = self.shared.partitions.volumes.get(hosted.dir()) {
                     volume.dir.fail(error);
                 }
             }

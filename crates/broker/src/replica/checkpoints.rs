@@ -123,7 +123,7 @@ impl Partitions {
             }
         }
         drop(points);
-        for hosted in self.all().iter().filter(|hosted| hosted.dir == index) {
+        for hosted in self.all().iter().filter(|hosted| hosted.dir() == index) {
             let offset = of(hosted);
             if which == OffsetCheckpoint::RecoveryPoint {
                 hosted.keep_producers();
@@ -143,7 +143,7 @@ impl HostedPartition {
     fn keep_producers(self: &Arc<Self>) {
         let needs_commit = self.state.lock().log.keep_producers();
         if needs_commit {
-            self.committer.enqueue(Arc::clone(self));
+            self.commit_soon();
         }
     }
 }

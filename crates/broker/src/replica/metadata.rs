@@ -178,7 +178,8 @@ impl Partitions {
             }
             self.announce(key, name.clone(), volume);
             changes.announced.push(name.clone());
-            let job = Job { key, name, found: at.is_some(), sync: SyncOn::Open };
+            let found = at.is_some();
+            let job = Job { key, name, found, sync: SyncOn::Open, alone: true };
             jobs.entry(volume).or_default().push(job);
         }
     }
@@ -190,7 +191,7 @@ impl Partitions {
         partition: &Partition,
         changes: &mut Changes,
     ) {
-        if let Some(volume) = self.volumes.get(hosted.dir) {
+        if let Some(volume) = self.volumes.get(hosted.dir()) {
             volume.progress.changed();
         }
         if partition.leader == self.node {
@@ -253,7 +254,7 @@ impl Partitions {
                     changes.resigned.push(hosted.name.clone());
                 }
                 hosted.give_up();
-                (hosted.name.clone(), hosted.dir)
+                (hosted.name.clone(), hosted.dir())
             }
             (None, Some((name, index))) => {
                 changes.resigned.push(name.clone());

@@ -23,7 +23,7 @@ impl Partitions {
         if !jobs.is_empty() {
             self.open_logs(volume, jobs, now);
         }
-        for hosted in self.all().iter().filter(|hosted| hosted.dir == volume) {
+        for hosted in self.all().iter().filter(|hosted| hosted.dir() == volume) {
             if let Err(error) = hosted.resume(now) {
                 if error.is_no_space() {
                     // The next time there is more.
@@ -42,7 +42,7 @@ impl Partitions {
     /// A log directory has failed: its partitions answer with that. Gives how many did not before.
     pub(crate) fn fail_in(&self, volume: usize) -> usize {
         let all = self.all();
-        let here = all.iter().filter(|hosted| hosted.dir == volume && !hosted.has_failed());
+        let here = all.iter().filter(|hosted| hosted.dir() == volume && !hosted.has_failed());
         here.map(|hosted| hosted.retire()).count()
     }
 }
@@ -95,7 +95,7 @@ impl HostedPartition {
             needs_commit
         };
         if needs_commit {
-            self.committer.enqueue(Arc::clone(self));
+            self.commit_soon();
         }
         info!(partition = %self.name, "there is space: records are taken again");
         Ok(())

@@ -2,12 +2,13 @@
 //! and whoever waits on them. Under the lock there is no I/O. Must not know requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use ottla_log::{
-    Answer, AppendError, Appended, CommitEvent, CommitTarget, Committer, Fetched, LogView,
+    Answer, AppendError, Appended, CommitEvent, CommitTarget, Committer, Fetched, LogDir, LogView,
     Maintenance, PartitionLog, ReadError, ReadRequest, SyncOn, TimestampOffset, TopicPartition,
     WriteSet,
 };
@@ -32,9 +33,10 @@ const COMMIT_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct HostedPartition {
     pub(crate) name: TopicPartition,
     pub(crate) topic_id: TopicId,
-    /// Index of its log directory.
-    pub(crate) dir: usize,
-    pub(super) committer: Arc<Committer<Self>>,
+    /// Index of its log directory; changed under the lock.
+    dir: AtomicUsize,
+    /// Of that directory.
+    committer: ArcSwap<Committer<Self>>,
     /// Who may remove, replace or cut segments of its log; never waited for under the lock.
     pub(crate) maintenance: Arc<Maintenance>,
     pub(super) state: Mutex<State>,
@@ -115,7 +117,26 @@ impl HostedPartition {
         let maintenance = Arc::clone(log.maintenance());
         let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
         let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
+        let (dir, committer) = (AtomicUsize::new(dir), ArcSwap::new(committer));
         Arc::new(Self { name, topic_id, dir, committer, maintenance, state, committed, next_wait })
+    }
+
+    /// Index of its log directory.
+    pub(crate) fn dir(&self) -> usize {
+        self.dir.load(Ordering::Acquire)
+    }
+
+    /// It is in another log directory now. The caller has the lock on its state.
+    pub(super) fn set_dir(&self, dir: usize, committer: Arc<Committer<Self>>) {
+        self.dir.store(dir, Ordering::Release);
+        self.committer.store(committer);
+    }
+
+    /// The log has queued something. Should it have moved since, then the committer of the
+    /// directory it was in gets nothing ([`CommitTarget::take_for`]), and that of the other was
+    /// told by who moved it.
+    pub(super) fn commit_soon(self: &Arc<Self>) {
+        self.committer.load().enqueue(Arc::clone(self));
     }
 
     /// The settings in force.
@@ -158,7 +179,7 @@ impl HostedPartition {
             (appended, state.log.log_start())
         };
         if appended.needs_commit {
-            self.committer.enqueue(Arc::clone(self));
+            self.commit_soon();
         }
         deliver(effects);
         Ok((appended, log_start))
@@ -443,6 +464,14 @@ impl State {
 impl CommitTarget for HostedPartition {
     fn take(&self) -> Option<WriteSet> {
         self.state.lock().log.take_pending()
+    }
+
+    fn take_for(&self, log_dir: &Arc<LogDir>) -> Option<WriteSet> {
+        let mut state = self.state.lock();
+        if !Arc::ptr_eq(state.log.log_dir(), log_dir) {
+            return None;
+        }
+        state.log.take_pending()
     }
 
     fn on_commit(&self, event: &CommitEvent) {

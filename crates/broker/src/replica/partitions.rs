@@ -231,7 +231,7 @@ impl Partitions {
             }
         }
         drop(hosted);
-        self.count(removed.dir, false);
+        self.count(removed.dir(), false);
         Some(removed)
     }
 

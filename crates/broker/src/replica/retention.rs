@@ -33,7 +33,8 @@ impl Partitions {
             }
         }
         for (index, volume) in self.volumes.iter().enumerate() {
-            if volume.dir.failure().is_some() || !old.iter().any(|(hosted, _)| hosted.dir == index)
+            if volume.dir.failure().is_some()
+                || !old.iter().any(|(hosted, _)| hosted.dir() == index)
             {
                 continue;
             }
@@ -43,7 +44,7 @@ impl Partitions {
                 warn!(%path, %error, "old segments stay: where the logs begin is not written down");
                 continue;
             }
-            for (hosted, start) in old.iter().filter(|(hosted, _)| hosted.dir == index) {
+            for (hosted, start) in old.iter().filter(|(hosted, _)| hosted.dir() == index) {
                 hosted.remove_segments_below(*start);
             }
         }
@@ -115,7 +116,7 @@ impl HostedPartition {
             (moved.then(|| state.log.log_start()), needs_commit)
         };
         if needs_commit {
-            self.committer.enqueue(Arc::clone(self));
+            self.commit_soon();
         }
         self.deliver(effects);
         if let Some(start) = moved {
@@ -127,7 +128,7 @@ impl HostedPartition {
     fn remove_segments_below(self: &Arc<Self>, start: Offset) {
         let Some(_claim) = self.maintenance.try_claim() else { return };
         if self.state.lock().log.delete_old_segments(start) {
-            self.committer.enqueue(Arc::clone(self));
+            self.commit_soon();
         }
     }
 }

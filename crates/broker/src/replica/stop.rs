@@ -62,7 +62,7 @@ impl Partitions {
                 return None;
             }
             let broker_epoch = clean.filter(|_| volume.dir.failure().is_none())?;
-            let here: Vec<_> = all.iter().filter(|hosted| hosted.dir == index).collect();
+            let here: Vec<_> = all.iter().filter(|hosted| hosted.dir() == index).collect();
             let closed = self.close_volume(index, volume, &here, broker_epoch);
             closed.err().map(|error| (volume.dir.path().display().to_string(), error))
         };

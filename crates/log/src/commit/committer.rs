@@ -16,6 +16,12 @@ pub trait CommitTarget: Send + Sync {
     /// Takes what is queued ([`crate::PartitionLog::take_pending`], under the partition's lock).
     fn take(&self) -> Option<WriteSet>;
 
+    /// As [`CommitTarget::take`], for the committer of this log directory. A target whose log can
+    /// move to another directory gives nothing to the committer of the one it was in.
+    fn take_for(&self, _log_dir: &Arc<LogDir>) -> Option<WriteSet> {
+        self.take()
+    }
+
     /// Reports how far it got ([`crate::PartitionLog::on_commit`], under the partition's lock).
     fn on_commit(&self, event: &CommitEvent);
 }
@@ -129,7 +135,7 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         let dirty = std::mem::take(&mut self.queue.lock().dirty);
         let mut members = Vec::with_capacity(dirty.len());
         for target in dirty {
-            if let Some(set) = target.take() {
+            if let Some(set) = target.take_for(&self.log_dir) {
                 members.push((target, set));
             }
         }

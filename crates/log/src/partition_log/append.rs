@@ -129,7 +129,7 @@ impl PartitionLog {
         Ok(done)
     }
 
-    fn check_append(&self) -> Result<(), AppendError> {
+    pub(super) fn check_append(&self) -> Result<(), AppendError> {
         self.check()?;
         if self.halted {
             return Err(AppendError::NoSpace { path: self.dir.path.clone() });

@@ -84,8 +84,16 @@ impl PartitionLog {
         partition: &TopicPartition,
         options: OpenOptions,
     ) -> Result<(Self, LoadReport), LogError> {
-        log_dir.check()?;
-        let dir = PartitionDir::of(log_dir, partition);
+        Self::open_in(PartitionDir::of(log_dir, partition), partition, options)
+    }
+
+    /// As [`PartitionLog::open`], whatever name the directory has.
+    pub(crate) fn open_in(
+        dir: Arc<PartitionDir>,
+        partition: &TopicPartition,
+        options: OpenOptions,
+    ) -> Result<(Self, LoadReport), LogError> {
+        dir.log_dir.check()?;
         let loaded = load::load(&dir, &options)?;
         let report = loaded.report.clone();
         let mut log = Self::assemble(dir, partition, options.config, loaded);
@@ -179,6 +187,7 @@ impl PartitionLog {
             pending: Vec::new(),
             queued: false,
             halted: false,
+            held: false,
             at_rest: None,
             failure: None,
             maintenance: Arc::default(),

@@ -3,6 +3,7 @@
 //! nor which replicas there are.
 
 mod append;
+mod hold;
 mod lifecycle;
 mod on_commit;
 mod reading;
@@ -25,6 +26,7 @@ pub use rollback::{Reload, Reloaded, Rollback, RolledBack};
 use crate::commit::Op;
 use crate::config::LogConfig;
 use crate::error::LogError;
+use crate::log_dir::LogDir;
 use crate::maintenance::Maintenance;
 use crate::names::{self, TopicPartition};
 use crate::segment::{Largest, PartitionDir, Segment};
@@ -61,6 +63,8 @@ pub struct PartitionLog {
     queued: bool,
     /// There was no space; nothing is appended until [`PartitionLog::resume`].
     halted: bool,
+    /// Nothing is given to the committer: the log is about to move.
+    held: bool,
     /// Where the log ended when its files were as a clean stop leaves them, if nothing was appended
     /// since.
     at_rest: Option<Offset>,
@@ -111,6 +115,12 @@ impl PartitionLog {
     #[must_use]
     pub fn partition(&self) -> &TopicPartition {
         &self.partition
+    }
+
+    /// The log directory it is in.
+    #[must_use]
+    pub fn log_dir(&self) -> &Arc<LogDir> {
+        &self.dir.log_dir
     }
 
     /// The topic's id, when `partition.metadata` has one.

@@ -14,6 +14,9 @@ use crate::error::LogError;
 impl PartitionLog {
     /// Takes what is queued; `None` when it is nothing.
     pub fn take_pending(&mut self) -> Option<WriteSet> {
+        if self.held {
+            return None;
+        }
         self.queued = false;
         if self.pending.is_empty() {
             return None;
