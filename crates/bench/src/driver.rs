@@ -20,6 +20,10 @@ use ottla_protocol::{
 use ottla_records::{BatchBuilder, BatchOptions};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Creating partitions, and a start with many of them, may take longer.
+const LEADERS_LIMIT: Duration = Duration::from_secs(600);
+/// Between two questions, so that asking costs the broker next to nothing.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection that speaks whole messages.
 pub(crate) struct Client {
@@ -34,7 +38,10 @@ impl Client {
         let stream = loop {
             match TcpStream::connect(address) {
                 Ok(stream) => break stream,
-                Err(error) => ensure!(Instant::now() < end, "{address}: {error}"),
+                Err(error) => {
+                    ensure!(Instant::now() < end, "{address}: {error}");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         };
         stream.set_nodelay(true)?;
@@ -70,17 +77,43 @@ impl Client {
             replication_factor: 1,
             ..Default::default()
         };
-        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        let timeout_ms = 60_000;
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms, ..Default::default() };
         self.send(7, &request)?;
         let response: CreateTopicsResponse = self.receive(1, 7)?;
         let result = response.topics.first().context("no answer for the topic")?;
         ensure!(result.error_code == 0, "create topic: {:?}", result.error_message);
         // Kafka answers before its partitions have leaders.
-        let end = Instant::now() + LIMIT;
+        self.wait_for_leaders(name, partitions)
+    }
+
+    /// Waits until the first `partitions` of a topic can be used.
+    pub(crate) fn wait_for_leaders(&mut self, name: &str, partitions: i32) -> anyhow::Result<()> {
+        let end = Instant::now() + LEADERS_LIMIT;
         while self.count(name, partitions)?.is_none() {
             ensure!(Instant::now() < end, "{name} has no leaders");
+            std::thread::sleep(PAUSE);
         }
         Ok(())
+    }
+
+    /// Sends one batch again and again until it is acknowledged.
+    pub(crate) fn produce_until_acknowledged(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: &Bytes,
+    ) -> anyhow::Result<()> {
+        let end = Instant::now() + LEADERS_LIMIT;
+        loop {
+            self.produce(topic, partition, batch)?;
+            let error = self.produced()?;
+            if error == 0 {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "the batch is still refused: error {error}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends one batch to one partition, acks=all.

@@ -26,6 +26,11 @@ pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     Ok(number.parse()?)
 }
 
+/// Files, sockets and the like that a process has open.
+pub(crate) fn open_files(pid: u32) -> anyhow::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 /// Binds a process, all its threads, to one core.
 pub(crate) fn pin(pid: u32, core: u32) -> anyhow::Result<()> {
     let (core, pid) = (core.to_string(), pid.to_string());
