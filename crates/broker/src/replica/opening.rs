@@ -47,8 +47,12 @@ impl Partitions {
     /// then they are open when this returns.
     pub(super) fn open_logs(self: &Arc<Self>, index: usize, mut jobs: Vec<Job>, now: Millis) {
         let Some(volume) = self.volumes.get(index) else { return };
-        if jobs.len() > EACH_MAX {
-            jobs.iter_mut().for_each(|job| job.sync = SyncOn::Later);
+        let few = jobs.len() <= EACH_MAX;
+        // What was stopped cleanly is as it should be, and seldom needs a sync at all.
+        let clean = volume.points.read().clean.is_some();
+        for job in &mut jobs {
+            job.alone = few;
+            job.sync = if few || (job.found && clean) { SyncOn::Open } else { SyncOn::Later };
         }
         let keys: Vec<Key> = jobs.iter().map(|job| job.key).collect();
         let at_start = jobs.iter().any(|job| job.found);
@@ -92,7 +96,11 @@ impl Partitions {
                 Ok(Err(error)) => (Err(error), false),
                 Err(_panic) => (Err(bug(&job)), false),
             };
+            let alone = job.alone;
             opened.push(Opened { job, log, config, image, created });
+            if alone {
+                break;
+            }
         }
         if opened.is_empty() {
             return false;

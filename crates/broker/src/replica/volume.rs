@@ -176,6 +176,8 @@ pub(super) struct Job {
     /// Its directory was found at start: the checkpoints know it.
     pub(super) found: bool,
     pub(super) sync: SyncOn,
+    /// It is handed over as soon as it is open: others may take longer.
+    pub(super) alone: bool,
 }
 
 /// The logs of a log directory that are to be opened, in order, and the threads at it.
@@ -324,6 +326,7 @@ mod tests {
             name: TopicPartition::new("t", index),
             found: false,
             sync: SyncOn::Open,
+            alone: true,
         }
     }
 

@@ -11,15 +11,15 @@ use ottla_protocol::{
 use crate::data::{create, delete};
 use crate::fixture::{Client, World};
 
-const SETTINGS: &[(&str, &str)] =
+pub(crate) const SETTINGS: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("offsets.topic.replication.factor", "1")];
 
-fn find(client: &mut Client) {
+pub(crate) fn find(client: &mut Client) {
     let request = FindCoordinatorRequest { key: "g".into(), ..FindCoordinatorRequest::default() };
     assert_eq!(client.ask(0, &request).unwrap().error_code, 0);
 }
 
-fn commit(client: &mut Client, offset: i64, metadata: &str) -> ErrorCode {
+pub(crate) fn commit(client: &mut Client, offset: i64, metadata: &str) -> ErrorCode {
     let partition = OffsetCommitRequestPartition {
         committed_offset: offset,
         committed_metadata: Some(metadata.into()),
@@ -42,7 +42,7 @@ fn commit(client: &mut Client, offset: i64, metadata: &str) -> ErrorCode {
 }
 
 /// The committed offset and the partition's error, in version 1.
-fn committed(client: &mut Client) -> (i64, ErrorCode) {
+pub(crate) fn committed(client: &mut Client) -> (i64, ErrorCode) {
     let topic = OffsetFetchRequestTopic {
         name: "orders".into(),
         partition_indexes: vec![0],

@@ -15,6 +15,8 @@ mod fixture;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod loading;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod space;

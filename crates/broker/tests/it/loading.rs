@@ -1,0 +1,354 @@
+//! Many partitions, and partitions whose logs are not open yet or cannot be opened: what clients
+//! are told, what checkpoints keep, what a stop and the next start make of it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_broker::Broker;
+use ottla_env::memory::{MemoryDisk, Survival};
+use ottla_env::{Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, OpenMode};
+use ottla_log::{LogDir, LogDirLimits};
+use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
+use ottla_protocol::k21_delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
+use ottla_protocol::{DeleteRecordsRequest, ErrorCode, ListOffsetsRequest};
+use ottla_records::BatchOptions;
+use parking_lot::{Condvar, Mutex};
+
+use crate::coordinator::{self, committed};
+use crate::data::{batch, delete, fetch, fetched, produce, produced, values, write};
+use crate::fixture::{Client, LIMIT, Running, World, create};
+
+const CLEAN: &str = ".kafka_cleanshutdown";
+
+/// A disk on which whoever looks for a path that begins like this waits.
+#[derive(Clone)]
+struct Gated {
+    disk: MemoryDisk,
+    gate: Arc<Gate>,
+}
+
+struct Gate {
+    prefix: &'static str,
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gated {
+    fn new(disk: &MemoryDisk, prefix: &'static str) -> Self {
+        let gate = Gate { prefix, closed: Mutex::new(true), opened: Condvar::new() };
+        Self { disk: disk.clone(), gate: Arc::new(gate) }
+    }
+
+    fn open_gate(&self) {
+        *self.gate.closed.lock() = false;
+        self.gate.opened.notify_all();
+    }
+}
+
+impl fmt::Debug for Gated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gated")
+    }
+}
+
+impl Disk for Gated {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.disk.open(path, mode)
+    }
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.create_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_dir_all(path)
+    }
+    fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
+        self.disk.list(dir)
+    }
+    /// Opening a log begins with looking for its directory.
+    fn exists(&self, path: &Path) -> Result<bool, DiskError> {
+        if path.to_string_lossy().starts_with(self.gate.prefix) {
+            let mut closed = self.gate.closed.lock();
+            while *closed {
+                self.gate.opened.wait(&mut closed);
+            }
+        }
+        self.disk.exists(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        self.disk.sync_dir(dir)
+    }
+    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
+        self.disk.sync_volume(dir)
+    }
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
+        self.disk.lock(path)
+    }
+    fn space(&self, path: &Path) -> Result<DiskSpace, DiskError> {
+        self.disk.space(path)
+    }
+}
+
+/// Starts a broker that cannot open the logs whose paths begin so, until the gate is opened.
+fn start_gated(world: &World, prefix: &'static str, settings: &[(&str, &str)]) -> (Running, Gated) {
+    let gated = Gated::new(&world.disk, prefix);
+    let mut start = world.broker_start(settings);
+    start.log_dirs.clear();
+    let disk: Arc<dyn Disk> = Arc::new(gated.clone());
+    start.log_dirs.push(LogDir::open(disk, &World::dir(), LogDirLimits::default()).unwrap());
+    let controller = start.controller.clone();
+    let broker = Broker::start(start).unwrap();
+    assert!(!broker.wait_until_open(Some(std::time::Duration::ZERO)), "nothing was kept waiting");
+    (Running { controller, broker }, gated)
+}
+
+fn end(client: &mut Client, topic: &'static str, partition: i32) -> (ErrorCode, i64) {
+    let asked = ListOffsetsPartition {
+        partition_index: partition,
+        timestamp: -1,
+        ..ListOffsetsPartition::default()
+    };
+    let topic = ListOffsetsTopic {
+        name: topic.into(),
+        partitions: vec![asked],
+        ..ListOffsetsTopic::default()
+    };
+    let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+    let answer = client.ask(6, &request).unwrap();
+    let partition = &answer.topics[0].partitions[0];
+    (ErrorCode::from(partition.error_code), partition.offset)
+}
+
+fn delete_records(client: &mut Client, topic: &'static str, offset: i64) {
+    let partition =
+        DeleteRecordsPartition { partition_index: 0, offset, ..DeleteRecordsPartition::default() };
+    let topic = DeleteRecordsTopic {
+        name: topic.into(),
+        partitions: vec![partition],
+        ..DeleteRecordsTopic::default()
+    };
+    let request =
+        DeleteRecordsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    let answer = client.ask(2, &request).unwrap();
+    assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+}
+
+fn write_error(client: &mut Client, topic: &'static str) -> ErrorCode {
+    let request = produce(-1, topic, batch(BatchOptions::default(), b"x"));
+    ErrorCode::from(produced(client, &request).error_code)
+}
+
+fn read(client: &mut Client, topic: &'static str, offset: i64) -> Vec<Vec<u8>> {
+    values(&fetched(client, &fetch(topic, &[offset]))[0])
+}
+
+fn has_marker(world: &World) -> bool {
+    world.names().iter().any(|name| name == CLEAN)
+}
+
+fn checkpoint(world: &World, name: &str) -> String {
+    String::from_utf8(world.disk.read(&World::dir().join(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn hundreds_of_partitions_come_and_come_back() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    // More than are waited for by who follows the metadata.
+    create(&mut client, "many", 700);
+    for index in 0..700 {
+        assert_eq!(end(&mut client, "many", index), (ErrorCode::None, 0), "{index}");
+    }
+    assert_eq!(write(&mut client, "many", b"one"), 0);
+    running.stop();
+    assert!(has_marker(&world));
+
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(write(&mut client, "many", b"two"), 1);
+    running.broker.stop().unwrap();
+    running.controller.stop();
+    // Everything that was to be on disk was.
+    world.disk.crash(|_| Survival::Nothing);
+
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(read(&mut client, "many", 0), [b"one", b"two"]);
+    for index in 1..700 {
+        assert_eq!(end(&mut client, "many", index), (ErrorCode::None, 0), "{index}");
+    }
+    running.stop();
+}
+
+#[test]
+fn many_that_were_just_created_survive_a_power_cut() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "many", 40);
+    assert_eq!(write(&mut client, "many", b"one"), 0);
+    // The power goes; what is stopped afterwards stops on a disk that knows it no more.
+    world.disk.crash(|_| Survival::Nothing);
+    drop(running);
+
+    let names = world.names();
+    assert_eq!(names.iter().filter(|name| name.starts_with("many-")).count(), 40);
+    let metadata = World::dir().join("many-39/partition.metadata");
+    let id = String::from_utf8(world.disk.read(&metadata).unwrap()).unwrap();
+    assert!(id.starts_with("version: 0\ntopic_id: "), "{id}");
+    let running = world.start(&[]);
+    assert_eq!(read(&mut running.client(), "many", 0), [b"one"]);
+    running.stop();
+    assert!(!world.names().iter().any(|name| name.ends_with("-stray")));
+}
+
+#[test]
+fn a_partition_that_is_being_opened_is_asked_for_again() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "slow", 1);
+    create(&mut client, "quick", 1);
+    write(&mut client, "slow", b"one");
+    running.stop();
+
+    let (running, gated) = start_gated(&world, "/data/slow-0", &[]);
+    let mut client = running.client();
+    // Nobody waits for the slow one.
+    while write_error(&mut client, "quick") != ErrorCode::None {}
+    assert_eq!(write_error(&mut client, "slow"), ErrorCode::NotLeaderOrFollower);
+    assert_eq!(end(&mut client, "slow", 0).0, ErrorCode::NotLeaderOrFollower);
+    let answer = &fetched(&mut client, &fetch("slow", &[0]))[0];
+    assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::NotLeaderOrFollower);
+    gated.open_gate();
+    assert!(running.broker.wait_until_open(Some(LIMIT)));
+    assert_eq!(write(&mut client, "slow", b"two"), 1);
+    assert_eq!(read(&mut client, "slow", 0), [b"one", b"two"]);
+    running.stop();
+    assert!(has_marker(&world));
+}
+
+#[test]
+fn a_topic_that_is_deleted_while_it_is_opened_is_gone() {
+    let world = World::new();
+    let running = world.start(&[]);
+    create(&mut running.client(), "slow", 1);
+    running.stop();
+
+    let (running, gated) = start_gated(&world, "/data/slow-0", &[]);
+    let mut client = running.client();
+    let deleting = std::thread::spawn(move || {
+        delete(&mut client, "slow");
+        create(&mut client, "slow", 1);
+        write(&mut client, "slow", b"new");
+        read(&mut client, "slow", 0)
+    });
+    // The deletion waits for who is at work in the directory.
+    gated.open_gate();
+    assert_eq!(deleting.join().unwrap(), [b"new"]);
+    running.stop();
+    let aside = |name: &&String| name.starts_with("slow-0.") && name.ends_with("-delete");
+    assert_eq!(world.names().iter().filter(aside).count(), 1);
+}
+
+#[test]
+fn groups_are_told_to_wait_while_their_log_is_opened() {
+    let world = World::new();
+    let running = world.start(coordinator::SETTINGS);
+    let mut client = running.client();
+    create(&mut client, "orders", 1);
+    coordinator::find(&mut client);
+    assert_eq!(coordinator::commit(&mut client, 7, "m"), ErrorCode::None);
+    running.stop();
+
+    let (running, gated) = start_gated(&world, "/data/__consumer_offsets-", coordinator::SETTINGS);
+    let mut client = running.client();
+    coordinator::find(&mut client);
+    assert_eq!(committed(&mut client).1, ErrorCode::CoordinatorLoadInProgress);
+    assert_eq!(coordinator::commit(&mut client, 8, "m"), ErrorCode::CoordinatorLoadInProgress);
+    gated.open_gate();
+    assert!(running.broker.wait_until_open(Some(LIMIT)));
+    let mut found = committed(&mut client);
+    while found.1 == ErrorCode::CoordinatorLoadInProgress {
+        found = committed(&mut client);
+    }
+    assert_eq!(found, (7, ErrorCode::None));
+    running.stop();
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_keeps_what_is_known_of_it() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "bad", 1);
+    create(&mut client, "good", 1);
+    for value in [b"a", b"b", b"c"] {
+        write(&mut client, "bad", value);
+    }
+    delete_records(&mut client, "bad", 2);
+    running.stop();
+    assert_eq!(checkpoint(&world, "log-start-offset-checkpoint"), "0\n1\nbad 0 2\n");
+
+    world.disk.set_fault(Some(Box::new(|action, path| {
+        let bad = action == "list" && path.to_string_lossy().starts_with("/data/bad-0");
+        bad.then_some(DiskErrorKind::Io)
+    })));
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(write_error(&mut client, "bad"), ErrorCode::KafkaStorageError);
+    assert_eq!(end(&mut client, "bad", 0).0, ErrorCode::KafkaStorageError);
+    assert_eq!(write(&mut client, "good", b"x"), 0);
+    running.stop();
+    // The next start must look at it: this was no clean stop of that directory.
+    assert!(!has_marker(&world));
+    assert_eq!(checkpoint(&world, "log-start-offset-checkpoint"), "0\n1\nbad 0 2\n");
+    let recovery = checkpoint(&world, "recovery-point-offset-checkpoint");
+    assert_eq!(recovery, "0\n2\nbad 0 3\ngood 0 1\n");
+
+    world.disk.set_fault(None);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(read(&mut client, "bad", 2), [b"c"]);
+    let below = &fetched(&mut client, &fetch("bad", &[1]))[0];
+    assert_eq!(ErrorCode::from(below.error_code), ErrorCode::OffsetOutOfRange);
+    running.stop();
+    assert!(has_marker(&world));
+}
+
+#[test]
+fn logs_that_nobody_wrote_to_are_left_alone() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "idle", 20);
+    write(&mut client, "idle", b"one");
+    running.stop();
+    let files = |world: &World| -> Vec<_> {
+        let files = world.disk.files().into_iter();
+        files.filter(|(path, _)| path.starts_with("/data/idle-0")).collect()
+    };
+    let before = files(&world);
+
+    let touched: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&touched);
+    world.disk.set_fault(Some(Box::new(move |action, path| {
+        let path = path.to_string_lossy();
+        if path.starts_with("/data/idle-")
+            && !["open", "read", "list", "look for", "measure"].contains(&action)
+        {
+            seen.lock().push(format!("{action} {path}"));
+        }
+        None
+    })));
+    world.start(&[]).stop();
+    assert_eq!(*touched.lock(), [""; 0]);
+    assert_eq!(files(&world), before);
+}
