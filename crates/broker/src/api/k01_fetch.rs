@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::{Answer, Fetched};
+use ottla_log::{Answer, Fetched, ReadError};
 use ottla_protocol::k01_fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, PartitionData,
@@ -327,7 +327,12 @@ fn refuse_read(cx: &Context, key: &PartitionKey, refused: &FetchRefused) -> (Par
             ..Default::default()
         },
         FetchRefused::Replica(error) => unread(cx, key, errors::replica(*error)),
-        FetchRefused::Read(error) => unread(cx, key, errors::read(error)),
+        FetchRefused::Read(error) => {
+            if let ReadError::Failed(failed) = error {
+                cx.shared.partitions.on_failed_read(failed);
+            }
+            unread(cx, key, errors::read(error))
+        }
     };
     (data, true)
 }

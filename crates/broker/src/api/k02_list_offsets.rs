@@ -77,7 +77,10 @@ fn one(
                 {
                     continue;
                 }
-                found => found.map_err(|e| errors::log(&e))?,
+                found => found.map_err(|error| {
+                    cx.shared.partitions.on_failed_read(&error);
+                    errors::log(&error)
+                })?,
             },
         };
         break (found, up_to, leader_epoch);

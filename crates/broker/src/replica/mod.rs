@@ -4,6 +4,7 @@
 mod checkpoints;
 mod cleaning;
 mod config;
+mod damage;
 mod metadata;
 mod no_space;
 mod opening;

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::HostedPartition;
+use super::damage::KnownDamage;
 use super::metadata::OnChanges;
 use super::volume::{Job, Key, Volume};
 
@@ -56,6 +57,8 @@ pub(crate) struct Partitions {
     pub(super) aside: Mutex<Vec<(Instant, (usize, String))>>,
     /// What could not be opened for lack of space, by log directory.
     pub(super) without_space: Mutex<Vec<(usize, Job)>>,
+    /// Damaged files that readers met and the log was told of.
+    pub(super) damage: KnownDamage,
 }
 
 #[derive(Default)]
@@ -116,6 +119,7 @@ impl Partitions {
             upkeep,
             aside: Mutex::default(),
             without_space: Mutex::default(),
+            damage: KnownDamage::default(),
         }))
     }
 

@@ -108,6 +108,15 @@ pub(super) struct SegmentFiles {
     /// Bytes of its `.log`.
     pub(super) len: u64,
     pub(super) has_txn_index: bool,
+    /// Its two other indexes, as far as they are there and empty.
+    empty_indexes: u8,
+}
+
+impl SegmentFiles {
+    /// Whether its files are as they were created.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.len == 0 && self.empty_indexes == 2 && !self.has_txn_index
+    }
 }
 
 /// The segments, ascending; indexes without a log are removed. No file is opened.
@@ -121,7 +130,7 @@ pub(super) fn segments(
         .map(|(base, len)| {
             let segment = Arc::new(Segment::new(dir, base));
             segment.set_unread(len);
-            SegmentFiles { segment, len, has_txn_index: false }
+            SegmentFiles { segment, len, has_txn_index: false, empty_indexes: 0 }
         })
         .collect();
     found.sort_unstable_by_key(|f| f.segment.base);
@@ -132,7 +141,8 @@ pub(super) fn segments(
         let Some((base, suffix)) = index else { continue };
         let at = found.binary_search_by_key(&base, |f| f.segment.base);
         match at.ok().and_then(|at| found.get_mut(at)) {
-            Some(files) => files.has_txn_index |= suffix == TXN_INDEX,
+            Some(files) if suffix == TXN_INDEX => files.has_txn_index = true,
+            Some(files) => files.empty_indexes += u8::from(entry.len == 0),
             None => {
                 mark!("orphan-index-removed");
                 dir.disk().remove_file(&dir.path.join(&entry.name))?;

@@ -17,7 +17,7 @@ use crate::config::FlushMode;
 use crate::error::LogError;
 use crate::names::{self, LOG};
 use crate::partition_log::{Active, OpenOptions, SyncOn};
-use crate::segment::{PartitionDir, Segment};
+use crate::segment::{Found, PartitionDir, Segment};
 use crate::txn_index;
 
 /// The log's end as recovered.
@@ -64,6 +64,9 @@ fn trust(
     mark!("clean-start");
     let Some((last, before)) = files.split_last() else { return Ok(Recovered::nothing(options)) };
     let segment = &last.segment;
+    if last.is_untouched() {
+        return Ok(untouched(segment, options));
+    }
     segment.look_as_last()?;
     match resume(segment, options.now) {
         Ok((active, end)) => {
@@ -94,6 +97,12 @@ fn trust(
     }
 }
 
+/// A last segment whose files are as they were created: nothing of them is read.
+fn untouched(segment: &Segment, options: &OpenOptions) -> Recovered {
+    segment.set_found(&Found::default());
+    Recovered { end: segment.base, ..Recovered::nothing(options) }
+}
+
 /// Reads again what lies above the recovery point.
 fn read_again(
     dir: &Arc<PartitionDir>,
@@ -112,6 +121,20 @@ fn read_again(
     let mut next = floor;
     while let Some(at) = files.get(next).cloned() {
         let before = files.get(..next).unwrap_or_default();
+        if at.is_untouched() {
+            next += 1;
+            let known = match states.take() {
+                Some(states) => states,
+                None => {
+                    let base = at.segment.base;
+                    producers::newest(dir, snapshots, before, (base, base), options)?
+                }
+            };
+            let epochs_behind = recovered.epochs_behind;
+            recovered = Recovered { epochs_behind, ..untouched(&at.segment, options) };
+            states = Some(known);
+            continue;
+        }
         let (begin, mut known) = match states.take() {
             Some(states) => (Begin::FRONT, states),
             None => begin(dir, snapshots, before, &at, options)?,
