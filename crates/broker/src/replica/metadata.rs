@@ -75,9 +75,33 @@ impl Partitions {
                 self.follow(topic, &name, (index, partition), &found, &mut jobs, &mut changes);
             }
         }
+        self.forget_missing(&found, &jobs);
         self.tell(changes);
         self.open_jobs(jobs, now);
         Ok(())
+    }
+
+    /// What the checkpoints say of partitions whose directories are not there: of topics that were
+    /// deleted before the stop. Their namesakes must not be taken for them, not even after a kill.
+    fn forget_missing(&self, found: &BTreeMap<TopicPartition, usize>, jobs: &Jobs) {
+        for (index, volume) in self.volumes.iter().enumerate() {
+            let is_here = |name: &TopicPartition| found.get(name) == Some(&index);
+            let mut missing = Vec::new();
+            let mut points = volume.points.write();
+            let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
+            for offsets in [recovery, log_start, high_watermark] {
+                missing.extend(offsets.keys().filter(|name| !is_here(name)).cloned());
+                offsets.retain(|name, _| is_here(name));
+            }
+            drop(points);
+            volume.let_go.lock().extend(missing);
+        }
+        // Only now, as all that are there are announced: the checkpoints keep what they say of those.
+        for (index, job) in jobs.iter().flat_map(|(index, jobs)| jobs.iter().map(|j| (*index, j))) {
+            if !job.found {
+                self.forget_namesake(index, &job.name);
+            }
+        }
     }
 
     /// Brings every partition in line with the image: the first one that is followed, since what

@@ -100,3 +100,32 @@ fn checkpoints_of_a_deleted_topic_are_not_those_of_its_namesake() {
     assert_eq!(write(&mut client, "orders", b"more"), 1);
     running.stop();
 }
+
+#[test]
+fn nor_after_kills_before_and_after_its_namesake_is_created() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for topic in ["orders", "kept"] {
+        create(&mut client, topic);
+        for _ in 0..5 {
+            write(&mut client, topic, b"old");
+        }
+    }
+    // Writes the checkpoints.
+    running.stop();
+    let running = world.start(&[]);
+    delete(&mut running.client(), "orders");
+    let deleted = killed(&world);
+    running.stop();
+    let running = deleted.start(&[]);
+    create(&mut running.client(), "orders");
+    let created = killed(&deleted);
+    running.stop();
+    let running = created.start(&[]);
+    let mut client = running.client();
+    assert_eq!(write(&mut client, "orders", b"new"), 0);
+    assert_eq!(values(&fetched(&mut client, &fetch("orders", &[0]))[0]), [b"new"]);
+    assert_eq!(write(&mut client, "kept", b"more"), 5);
+    running.stop();
+}
