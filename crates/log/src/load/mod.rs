@@ -142,7 +142,8 @@ fn find_end(
         begin_anew(dir, files.drain(..), recovered.end, options, report)?;
         return Ok(None);
     }
-    if files.iter().any(|f| f.len > 0) && (!are_known || recovered.epochs_behind) {
+    let has_batches = files.iter().any(|f| f.len > 0);
+    if has_batches && (!are_known || recovered.epochs_behind || lack_last(files, &known)?) {
         note_epochs(files, &mut known)?;
     }
     *epochs = Some(known);
@@ -168,6 +169,26 @@ fn begin_anew(
         crate::commit::remove(&file.segment, true)?;
     }
     remove_snapshots(dir)
+}
+
+/// Whether the last batch is of a later epoch than the file of epochs knows: when there was no space
+/// for the file, batches went on.
+fn lack_last(files: &[SegmentFiles], epochs: &EpochCache) -> Result<bool, LogError> {
+    let Some(last) = files.iter().rfind(|f| f.len > 0).map(|f| &f.segment) else {
+        return Ok(false);
+    };
+    let file = last.log_file()?;
+    let from = last.position_before(Offset(i64::MAX))?;
+    let mut scan = Scan::new(&*file, from, last.written(), 16 * 1024);
+    let mut epoch = LeaderEpoch::NONE;
+    loop {
+        match scan.next_header() {
+            Ok(Some((header, _))) => epoch = header.partition_leader_epoch,
+            Ok(None) | Err(ScanError::Bad { .. }) => break,
+            Err(ScanError::Disk(error)) => return Err(error.into()),
+        }
+    }
+    Ok(epoch > epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch))
 }
 
 /// Takes the epochs from all batches: the file of epochs is lost, or lacks some.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::{Entry, OpenMode, mark, planted};
+use ottla_env::{Entry, mark, planted};
 use ottla_partition::{ProducerBatch, ProducerRules, ProducerStates, decode_snapshot};
 use ottla_protocol::{Millis, Offset};
 
@@ -151,11 +151,9 @@ pub(crate) fn check_aborted<'a>(
     Ok(dir.disk().write_atomically(&path, Bytes::from(content))?)
 }
 
-/// Replaces what a derived file holds, and syncs it.
+/// Replaces what a derived file holds, whole or not at all.
 pub(super) fn replace(segment: &Segment, path: &Path, content: Vec<u8>) -> Result<(), LogError> {
-    let file = segment.dir.disk().open(path, OpenMode::CreateEmpty)?;
-    file.write_at(&[Bytes::from(content)], 0)?;
-    Ok(file.sync_data()?)
+    Ok(segment.dir.disk().write_atomically(path, Bytes::from(content))?)
 }
 
 /// The newest snapshot in a range of offsets that can be read; those that cannot are removed.

@@ -342,12 +342,14 @@ impl Scanned {
                 None => Ok(()),
             };
         }
-        if old.as_deref() == Some(content.as_slice()) && !sync {
-            return Ok(());
+        if old.as_deref() == Some(content.as_slice()) {
+            return match sync {
+                true => Ok(segment.dir.disk().open(&path, OpenMode::Write)?.sync_data()?),
+                false => Ok(()),
+            };
         }
-        let file = segment.dir.disk().open(&path, OpenMode::CreateEmpty)?;
-        file.write_at(&[Bytes::from(content)], 0)?;
-        if sync { Ok(file.sync_data()?) } else { Ok(()) }
+        // Whole or not at all: what is kept comes from batches that no start reads again.
+        Ok(segment.dir.disk().write_atomically(&path, Bytes::from(content))?)
     }
 
     /// What an append needs to know, when the segment is the last.
