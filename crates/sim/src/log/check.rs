@@ -198,7 +198,7 @@ impl World {
             return Err(Stop::Over);
         }
         promise!("L2", reached == end, "the log ends at {end}, but reading it ends at {reached}");
-        let was_cut = model.end() > end;
+        model.unsure |= compact && model.end() > end;
         if model.restart_at.take() == Some(start) && end == start {
             model.begin_anew(start);
         }
@@ -211,7 +211,7 @@ impl World {
         model.clean = None;
         model.warned = false;
         log.producers_mut().on_high_watermark(Offset(end));
-        self.check_derived(dir, slot, &log, was_cut)?;
+        self.check_derived(dir, slot, &log)?;
         self.outcome.checks += 1;
         self.serve(dir, slot, log);
         Ok(())
@@ -238,13 +238,7 @@ impl World {
     }
 
     /// Epochs, producers, transactions and timestamps follow from the batches (L8).
-    fn check_derived(
-        &mut self,
-        dir: usize,
-        slot: usize,
-        log: &PartitionLog,
-        was_cut: bool,
-    ) -> Result<(), Stop> {
+    fn check_derived(&mut self, dir: usize, slot: usize, log: &PartitionLog) -> Result<(), Stop> {
         if self.swarm.beyond {
             return Ok(());
         }
@@ -276,7 +270,7 @@ impl World {
                 continue;
             }
             // As Kafka's, the cleaner counts on a producer's last batch before that is safe.
-            if compact && was_cut {
+            if model.unsure {
                 continue;
             }
             let found = log.producers().get(ProducerId(id));

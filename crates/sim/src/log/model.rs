@@ -62,6 +62,9 @@ pub(super) struct Model {
     pub(super) since: i64,
     /// Up to here it was compacted, as the cleaner's checkpoint says.
     pub(super) clean: Option<i64>,
+    /// A crash took batches after a compaction had counted on them: what is known of producers may
+    /// be older.
+    pub(super) unsure: bool,
     /// A start that came to nothing said that it cut something.
     pub(super) warned: bool,
     /// A truncation of everything was begun, to begin anew at this offset.

@@ -32,20 +32,26 @@ enum Do {
     DeleteRecords,
     Truncate,
     TruncateFully,
+    Compact,
+    Retain,
+    RemoveBuried,
     StopCleanly,
     /// The process dies; the disk does not.
     Kill,
 }
 
 use Do::{
-    Append, Checkpoint, Commit, DeleteRecords, EndTransaction, Flush, Idempotent, Kill, NewEpoch,
-    Replicate, Start, Step, StopCleanly, Transaction, Truncate, TruncateFully,
+    Append, Checkpoint, Commit, Compact, DeleteRecords, EndTransaction, Flush, Idempotent, Kill,
+    NewEpoch, RemoveBuried, Replicate, Retain, Start, Step, StopCleanly, Transaction, Truncate,
+    TruncateFully,
 };
 
 struct Sequence {
     name: &'static str,
     flush_mode: FlushMode,
     segment_bytes: u32,
+    batch_bytes: usize,
+    compact: bool,
     before: &'static [Do],
     then: &'static [Do],
 }
@@ -54,6 +60,14 @@ const LARGE: u32 = 1 << 20;
 const SMALL: u32 = 700;
 const FILLED: &[Do] =
     &[Start, Append, Append, Append, Commit, Append, Append, Append, Commit, Checkpoint];
+const AGED: &[Do] = &[
+    Start, Append, Append, Append, Commit, Append, Append, Append, Append, Commit, Compact, Append,
+    Append, Append, Idempotent, Commit,
+];
+const LONG: &[Do] = &[
+    Start, Append, Append, Append, Append, Commit, Append, Append, Append, Append, Commit, Append,
+    Append, Append, Append, Commit, Checkpoint,
+];
 const UNDER_WAY: &[Do] = &[Start, Append, Append, Commit, Append, Append, Step, Step, Append, Kill];
 
 const fn sequence(
@@ -62,7 +76,8 @@ const fn sequence(
     before: &'static [Do],
     then: &'static [Do],
 ) -> Sequence {
-    Sequence { name, flush_mode: FlushMode::Durable, segment_bytes, before, then }
+    let flush_mode = FlushMode::Durable;
+    Sequence { name, flush_mode, segment_bytes, batch_bytes: 150, compact: false, before, then }
 }
 
 const fn os(
@@ -71,10 +86,71 @@ const fn os(
     before: &'static [Do],
     then: &'static [Do],
 ) -> Sequence {
-    Sequence { name, flush_mode: FlushMode::Os, segment_bytes, before, then }
+    let flush_mode = FlushMode::Os;
+    Sequence { name, flush_mode, segment_bytes, batch_bytes: 150, compact: false, before, then }
+}
+
+/// With batches of several pages.
+const fn large(
+    name: &'static str,
+    segment_bytes: u32,
+    before: &'static [Do],
+    then: &'static [Do],
+) -> Sequence {
+    let flush_mode = FlushMode::Durable;
+    Sequence { name, flush_mode, segment_bytes, batch_bytes: 12_000, compact: false, before, then }
+}
+
+/// With `cleanup.policy=compact`.
+const fn compacted(name: &'static str, before: &'static [Do], then: &'static [Do]) -> Sequence {
+    let flush_mode = FlushMode::Durable;
+    Sequence {
+        name,
+        flush_mode,
+        segment_bytes: SMALL,
+        batch_bytes: 150,
+        compact: true,
+        before,
+        then,
+    }
 }
 
 const ALL: &[Sequence] = &[
+    large(
+        "append, several pages",
+        LARGE,
+        &[Start, Append, Commit],
+        &[Append, Append, Append, Commit, Append, Commit],
+    ),
+    large(
+        "roll, several pages",
+        14_000,
+        &[Start, Append, Append, Commit],
+        &[Append, Append, Append, Append, Append, Commit],
+    ),
+    large("recovery, several pages", 40_000, UNDER_WAY, &[Start, Append, Commit]),
+    compacted("compaction", FILLED, &[Compact, RemoveBuried, Append, Commit]),
+    compacted("compaction again", AGED, &[Append, Append, Commit, Compact, RemoveBuried]),
+    compacted(
+        "compaction, transactions",
+        &[
+            Start,
+            Transaction,
+            Append,
+            EndTransaction,
+            Append,
+            Append,
+            Commit,
+            Transaction,
+            EndTransaction,
+            Append,
+            Append,
+            Append,
+            Commit,
+        ],
+        &[Compact, Compact],
+    ),
+    sequence("retention", SMALL, LONG, &[Retain, Commit, RemoveBuried, Append, Commit]),
     sequence("create", LARGE, &[], &[Start, Append, Commit]),
     sequence("append", LARGE, &[Start, Append, Commit], &[Append, Append, Commit, Append, Commit]),
     sequence("append as replica", LARGE, &[Start, Append, Commit], &[Replicate, Replicate, Commit]),
@@ -114,7 +190,7 @@ const ALL: &[Sequence] = &[
         FILLED,
         &[Transaction, EndTransaction, Commit, Append, Append, Append, Commit, Checkpoint],
     ),
-    sequence("delete records", SMALL, FILLED, &[DeleteRecords, Commit, Append, Commit]),
+    sequence("delete records", SMALL, LONG, &[DeleteRecords, Commit, Append, Commit]),
     sequence("truncate", LARGE, FILLED, &[Truncate, Append, Commit]),
     sequence("truncate over segments", SMALL, FILLED, &[Truncate, Append, Commit]),
     sequence("truncate fully", SMALL, FILLED, &[TruncateFully, Append, Commit]),
@@ -204,7 +280,7 @@ impl World {
         world.swarm = Swarm {
             dirs: 1,
             partitions: 1,
-            batch_bytes: 150,
+            batch_bytes: sequence.batch_bytes,
             limits: LogDirLimits { open_files: 8, tail_bytes: 1000 },
             rates: FaultRates::default(),
             derived_damage: 0,
@@ -221,6 +297,8 @@ impl World {
                     index_interval_bytes: 100,
                     flush_mode: sequence.flush_mode,
                     tail_bytes: 500,
+                    compact: sequence.compact,
+                    file_delete_delay: Millis(0),
                     max_decompressed_bytes: 1 << 20,
                     ..LogConfig::default()
                 };
@@ -255,6 +333,9 @@ impl World {
                 self.truncate_at(0, 0, (start.0 + start.1) / 2)
             }
             Do::TruncateFully => self.truncate_fully(0, 0),
+            Do::Compact => self.compact(0, 0),
+            Do::Retain => (0..20).try_for_each(|_| self.retain(0, 0)),
+            Do::RemoveBuried => self.remove_buried(0),
             Do::StopCleanly => self.stop_cleanly(),
             Do::Kill => {
                 self.end_process();

@@ -26,6 +26,7 @@ impl World {
         if self.verbose {
             eprintln!("d{dir} p{slot} {step:?}");
         }
+        self.perhaps_die_in(step);
         match step {
             Step::Append => self.append_data(dir, slot, None),
             Step::AppendReplica => self.append_replica(dir, slot),
@@ -53,6 +54,23 @@ impl World {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// What is rare and long is where a crash should come more often than chance has it.
+    fn perhaps_die_in(&mut self, step: Step) {
+        let is_rare = matches!(
+            step,
+            Step::Compact
+                | Step::Retain
+                | Step::DeleteRecords
+                | Step::Truncate
+                | Step::TruncateFully
+                | Step::RemoveBuried
+        );
+        if is_rare && self.swarm.deaths > 0 && self.draw.one_in(12) {
+            let operations = self.draw.below_u64(60);
+            self.disk.die_after(Some(operations));
         }
     }
 
@@ -96,6 +114,10 @@ impl World {
                 return Err(Self::broken("P2", format!("a batch in order was refused: {error}")));
             }
         };
+        if self.swarm.beyond && appended.base_offset.0 != end {
+            // A base offset has rotted, which no checksum covers.
+            return Err(Stop::Over);
+        }
         promise!(
             "P2",
             !appended.duplicate && appended.base_offset.0 == end,
@@ -114,7 +136,8 @@ impl World {
     fn is_below_start(&self, dir: usize, slot: usize, made: &Made) -> bool {
         let known = made.written.and_then(|by| self.producer(dir, slot, by.producer));
         let start = self.model(dir, slot).map_or(0, |model| model.start);
-        known.is_some_and(|known| known.last_data < start)
+        let unsure = self.model(dir, slot).is_some_and(|model| model.unsure);
+        known.is_some_and(|known| known.last_data < start || unsure)
     }
 
     pub(super) fn append_data(
@@ -191,7 +214,7 @@ impl World {
             return Ok(());
         };
         // Snapshots remember one batch of each producer, so that is all that a restart keeps.
-        if entry.base < model.start || (back > 0 && entry.base < model.since) {
+        if model.unsure || entry.base < model.start || (back > 0 && entry.base < model.since) {
             return Ok(());
         }
         let bytes = BytesMut::from(&entry.bytes[..]);
@@ -222,7 +245,8 @@ impl World {
         let Some(producer) = self.producer(dir, slot, id) else { return Ok(()) };
         let now = self.now();
         let start = self.model(dir, slot).map_or(0, |model| model.start);
-        if producer.last_data < start || producer.next_sequence == 0 {
+        let unsure = self.model(dir, slot).is_some_and(|model| model.unsure);
+        if producer.last_data < start || producer.next_sequence == 0 || unsure {
             return Ok(());
         }
         let by = Written {
