@@ -92,6 +92,7 @@ impl GroupCoordinator {
 
     /// Replays the shard's partition; at once when it is empty, else on another thread.
     fn load(self: &Arc<Self>, host: Arc<ShardHost>) {
+        host.begin_load();
         let (ends, _) = host.partition.ends();
         if ends.log_start == ends.log_end {
             let shard = Shard::new(self.config.read().clone());

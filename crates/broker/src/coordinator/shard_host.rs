@@ -2,7 +2,7 @@
 //! wait for their commit. Must not know groups, nor how it is found.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
@@ -27,6 +27,8 @@ pub(super) struct ShardHost {
     pub(super) state: Mutex<ShardState>,
     /// A commit failed. Set by the committer, which must not wait for the state's lock.
     broken: AtomicBool,
+    /// The partition's count of what it took back, when loading began.
+    rollbacks: AtomicU64,
     /// Told when there is something to do for the timer.
     wake: Arc<Notify>,
 }
@@ -67,7 +69,35 @@ impl ShardHost {
             serving_since: Millis(0),
             busy: false,
         };
-        Arc::new(Self { partition, state: Mutex::new(state), broken: AtomicBool::new(false), wake })
+        Arc::new(Self {
+            partition,
+            state: Mutex::new(state),
+            broken: AtomicBool::new(false),
+            rollbacks: AtomicU64::new(0),
+            wake,
+        })
+    }
+
+    /// The shard is about to be replayed.
+    pub(super) fn begin_load(&self) {
+        self.rollbacks.store(self.partition.rollbacks(), Ordering::Release);
+    }
+
+    /// What was replayed may hold records that are not written yet: should they be taken back, the
+    /// shard is loaded again.
+    fn watch_load(self: &Arc<Self>) {
+        let host = Arc::downgrade(self);
+        self.partition.when_committed(move |outcome| {
+            if outcome.is_err()
+                && let Some(host) = host.upgrade()
+            {
+                host.broken.store(true, Ordering::Release);
+                host.wake.notify_one();
+            }
+        });
+        if self.rollbacks.load(Ordering::Acquire) != self.partition.rollbacks() {
+            self.broken.store(true, Ordering::Release);
+        }
     }
 
     /// The shard has been replayed, or could not be.
@@ -80,6 +110,7 @@ impl ShardHost {
             Some(shard) => {
                 state.phase = Phase::Serving(Box::new(shard));
                 state.serving_since = now.mono;
+                self.watch_load();
                 self.handle(&mut state, now, |shard| shard.loaded(now));
                 let deleted = std::mem::take(&mut state.deleted);
                 if !deleted.is_empty() {

@@ -3,6 +3,7 @@
 //! is found out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ottla_log::LogError;
 use ottla_partition::Role;
@@ -55,6 +56,7 @@ impl HostedPartition {
     /// From the committer: what it took was not written. Files are cut without the lock.
     pub(super) fn roll_back(&self, error: &LogError) {
         warn!(partition = %self.name, %error, "records are refused: there was no space for them");
+        self.rollbacks.fetch_add(1, Ordering::AcqRel);
         let rollback = self.state.lock().log.begin_rollback();
         let cut = rollback.run();
         let mut effects = Vec::new();

@@ -43,6 +43,8 @@ pub(crate) struct HostedPartition {
     /// Told when the committer is done with what it took.
     pub(super) committed: Condvar,
     next_wait: AtomicU64,
+    /// How often records were taken back for lack of space.
+    pub(super) rollbacks: AtomicU64,
 }
 
 pub(super) struct State {
@@ -118,7 +120,17 @@ impl HostedPartition {
         let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
         let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
         let (dir, committer) = (AtomicUsize::new(dir), ArcSwap::new(committer));
-        Arc::new(Self { name, topic_id, dir, committer, maintenance, state, committed, next_wait })
+        Arc::new(Self {
+            name,
+            topic_id,
+            dir,
+            committer,
+            maintenance,
+            state,
+            committed,
+            next_wait,
+            rollbacks: AtomicU64::new(0),
+        })
     }
 
     /// Index of its log directory.
@@ -311,6 +323,11 @@ impl HostedPartition {
         };
         self.deliver(effects);
         Ok(Some(start))
+    }
+
+    /// How often records that were not written were taken back: who had read them must know.
+    pub(crate) fn rollbacks(&self) -> u64 {
+        self.rollbacks.load(Ordering::Acquire)
     }
 
     /// Reads what is known of producers.

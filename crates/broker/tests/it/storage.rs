@@ -5,11 +5,15 @@ use std::time::Instant;
 
 use ottla_env::DiskErrorKind;
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-use ottla_protocol::{ErrorCode, ListOffsetsRequest, NodeId};
-use ottla_records::BatchOptions;
+use ottla_protocol::k61_describe_producers::TopicRequest;
+use ottla_protocol::{
+    DescribeProducersRequest, ErrorCode, ListOffsetsRequest, Millis, NodeId, ProducerEpoch,
+    ProducerId,
+};
+use ottla_records::{BatchBuilder, BatchOptions};
 
 use crate::data::{batch, create, fetch, fetched, produce, produced, values, write};
-use crate::fixture::{Client, LIMIT, World};
+use crate::fixture::{Client, LIMIT, NOW, World};
 use crate::space::{delete_records, set};
 
 const EARLIEST: i64 = -2;
@@ -153,5 +157,73 @@ fn a_directory_that_fails_takes_only_its_partitions_with_it() {
     assert_eq!(values(&fetched(&mut client, &fetch(good, &[0]))[0]), [b"a", b"e"]);
     let found = fetched(&mut client, &fetch(bad, &[0]));
     assert_eq!(values(&found[0])[0], b"b", "what was acknowledged is there");
+    running.stop();
+}
+
+/// A batch of an idempotent producer, with this timestamp.
+fn produced_by(id: i64, timestamp: i64) -> bytes::Bytes {
+    let options = BatchOptions {
+        producer_id: ProducerId(id),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence: 0,
+        ..BatchOptions::default()
+    };
+    let mut builder = BatchBuilder::new(options).unwrap();
+    builder.append(Millis(timestamp), None, Some(b"x"), &[]).unwrap();
+    builder.build().unwrap().into()
+}
+
+fn producers(client: &mut Client, name: &'static str) -> Vec<i64> {
+    let topic =
+        TopicRequest { name: name.into(), partition_indexes: vec![0], ..TopicRequest::default() };
+    let request = DescribeProducersRequest { topics: vec![topic], ..Default::default() };
+    let answer = client.ask(0, &request).unwrap();
+    answer.topics[0].partitions[0].active_producers.iter().map(|p| p.producer_id).collect()
+}
+
+#[test]
+fn idle_producers_are_forgotten_while_the_broker_runs() {
+    let world = World::new();
+    let running = world.start(&[
+        ("producer.id.expiration.ms", "20000"),
+        ("producer.id.expiration.check.interval.ms", "100"),
+    ]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    for (id, age) in [(7, 0), (8, 15_000)] {
+        let request = produce(-1, "orders", produced_by(id, NOW - age));
+        assert_eq!(produced(&mut client, &request).error_code, 0);
+    }
+    assert_eq!(producers(&mut client, "orders"), [7, 8]);
+    world.clock.advance_ms(10_000);
+    until(|| producers(&mut client, "orders") == [7]);
+    world.clock.advance_ms(10_000);
+    until(|| producers(&mut client, "orders").is_empty());
+    running.stop();
+}
+
+#[test]
+fn limits_of_timestamps_follow_the_settings() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let error = |client: &mut Client, timestamp: i64| {
+        let request = produce(-1, "orders", produced_by(-1, timestamp));
+        ErrorCode::from(produced(client, &request).error_code)
+    };
+    assert_eq!(error(&mut client, NOW - 5000), ErrorCode::None);
+    assert_eq!(error(&mut client, NOW + 5000), ErrorCode::None);
+    set(&mut client, "orders", "message.timestamp.before.max.ms", "1000");
+    assert_eq!(error(&mut client, NOW - 5000), ErrorCode::InvalidTimestamp);
+    assert_eq!(error(&mut client, NOW + 5000), ErrorCode::None);
+    set(&mut client, "orders", "message.timestamp.after.max.ms", "1000");
+    assert_eq!(error(&mut client, NOW + 5000), ErrorCode::InvalidTimestamp);
+    // With the broker's own time the producer's does not matter.
+    set(&mut client, "orders", "message.timestamp.type", "LogAppendTime");
+    assert_eq!(error(&mut client, NOW + 5000), ErrorCode::None);
+    set(&mut client, "orders", "message.timestamp.type", "CreateTime");
+    set(&mut client, "orders", "message.timestamp.before.max.ms", "9000");
+    assert_eq!(error(&mut client, NOW - 5000), ErrorCode::None);
     running.stop();
 }
