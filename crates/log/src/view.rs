@@ -161,12 +161,12 @@ impl LogView {
                 taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
             let position = start.position + taken as u64;
             let last = header.last_offset();
-            if taken == 0 && last >= bound {
+            if taken == 0 && (last >= bound || last < header.base_offset) {
                 // No checksum covers the offset.
                 let what = format!("at byte {position}, a batch ends at offset {last}");
                 return Err(LogError::corrupt(file.path(), what));
             }
-            if !fits || last >= request.up_to.min(bound) {
+            if !fits || last >= request.up_to.min(bound) || last < header.base_offset {
                 if taken == 0 && fits {
                     // It reaches too far, if it is sound.
                     batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;

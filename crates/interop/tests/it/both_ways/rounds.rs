@@ -1,6 +1,7 @@
 //! The rounds: who serves, what is written, how it ends, and the comparison with what the one
 //! before showed. Must not know what a picture is made of.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,17 @@ fn wait_for_log_starts(broker: &Broker) -> anyhow::Result<()> {
     }
 }
 
+/// The newest snapshot of the metadata, by the name that Kafka gives it.
+fn newest_snapshot(broker: &Broker) -> anyhow::Result<String> {
+    let first = broker.log_dirs()?.into_iter().next().context("no log directory")?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(first.join("__cluster_metadata-0"))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| name.ends_with(".checkpoint"));
+    names.into_iter().max().context("no snapshot of the metadata")
+}
+
 /// As in Kafka, who was killed forgets producers of whom it has no record any more.
 const FORGOTTEN: [&str; 2] = ["cut-0 producer ", "cut-1 producer "];
 
@@ -100,6 +112,7 @@ fn run(turns: &[(Kind, End)], log_dirs: usize) -> anyhow::Result<()> {
     let mut last: Option<(Picture, End)> = None;
     let mut of_kafka: Option<Picture> = None;
     let mut repeating: Option<Repeating> = None;
+    let mut snapshots = BTreeSet::new();
     for (round, (kind, end)) in turns.iter().enumerate() {
         let what = format!("round {}, {kind:?} until {end:?}", round + 1);
         let start = Instant::now();
@@ -151,8 +164,10 @@ fn run(turns: &[(Kind, End)], log_dirs: usize) -> anyhow::Result<()> {
                 broker.kill()?;
             }
         }
+        snapshots.insert((format!("{kind:?}"), newest_snapshot(broker)?));
         last = Some((picture, *end));
     }
+    println!("snapshots of the metadata: {snapshots:?}");
     Ok(())
 }
 
