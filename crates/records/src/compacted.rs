@@ -65,9 +65,10 @@ mod tests {
             ..BatchOptions::default()
         })
         .unwrap();
-        for i in 0..5_i64 {
+        for i in 0..5_u8 {
             let value = (i != 3).then_some(&b"value"[..]);
-            builder.append(Millis(1000 + i), Some(&[b'k', i as u8]), value, &[]).unwrap();
+            let time = Millis(1000 + i64::from(i));
+            builder.append(time, Some(&[b'k', i]), value, &[]).unwrap();
         }
         builder.build().unwrap()
     }

@@ -53,14 +53,11 @@ impl Checkpoints {
         self.dirs.get(hosted.dir())?.lock().offsets.get(&key(hosted)).copied()
     }
 
-    /// Notes up to where the log is clean, or (`None`) that what was noted is wrong.
-    pub(super) fn set(&self, hosted: &HostedPartition, offset: Option<Offset>) {
-        let Some(dir) = self.dirs.get(hosted.dir()) else { return };
-        let mut dir = dir.lock();
-        match offset {
-            Some(offset) => dir.offsets.insert(key(hosted), offset),
-            None => dir.offsets.remove(&key(hosted)),
-        };
+    /// Notes up to where the log is clean.
+    pub(super) fn set(&self, hosted: &HostedPartition, offset: Offset) {
+        if let Some(dir) = self.dirs.get(hosted.dir()) {
+            dir.lock().offsets.insert(key(hosted), offset);
+        }
     }
 
     /// Forgets partitions that the image has no more, and writes the files that have changed.

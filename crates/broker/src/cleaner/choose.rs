@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ottla_log::{Claim, CompactError, Dirt, LogError};
-use ottla_protocol::{Millis, Offset};
+use ottla_protocol::Millis;
 use tracing::warn;
 
 use super::settings::CleaningConfig;
@@ -59,7 +59,7 @@ impl Cleaner {
                 let (partition, to) = (&hosted.name, dirt.first_dirty);
                 warn!(%partition, %wrong, %to, "the log was not cleaned up to there: begun anew");
             }
-            self.checkpoints.set(hosted, Some(dirt.first_dirty));
+            self.checkpoints.set(hosted, dirt.first_dirty);
         }
         Ok(dirt)
     }
@@ -68,14 +68,16 @@ impl Cleaner {
     pub(super) fn on_failure(&self, hosted: &HostedPartition, error: &CompactError) {
         let partition = &hosted.name;
         let CompactError::Failed(error) = error else { return };
+        if error.is_no_space() {
+            warn!(%partition, %error, "there is no space to compact the log; tried again later");
+            return;
+        }
         match error {
-            LogError::Corrupt { .. } => {
-                if self.uncleanable.lock().insert(key(hosted)) {
+            LogError::Corrupt { .. } | LogError::Damaged { .. } => {
+                let first = self.uncleanable.lock().insert(key(hosted));
+                if first {
                     warn!(%partition, %error, "the log is not compacted any more");
                 }
-            }
-            error if error.is_no_space() => {
-                warn!(%partition, %error, "there is no space to compact the log; tried again later");
             }
             LogError::Disk(_) => {
                 warn!(%partition, %error, "the log cannot be compacted");
@@ -83,13 +85,12 @@ impl Cleaner {
                     volume.dir.fail(error);
                 }
             }
-            // The partition or its directory is out of service: told by whoever found that.
-            _ => {}
+            // The partition or its directory is out of service, and that was told; or another look
+            // is enough.
+            LogError::Offline { .. }
+            | LogError::Replaced { .. }
+            | LogError::Foreign { .. }
+            | LogError::TopicId { .. } => {}
         }
-    }
-
-    /// Whether the checkpoint of a log is below its start: nothing there is left to be cleaned.
-    pub(super) fn done(&self, hosted: &HostedPartition, clean_up_to: Offset) {
-        self.checkpoints.set(hosted, Some(clean_up_to));
     }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, Pass};
 use tracing::{info, warn};
 
-use super::Cleaner;
 use super::choose::Chosen;
 use super::settings::CleanerSettings;
+use super::{Cleaner, Key};
 use crate::shared::Shared;
 
 /// The longest that a thread waits without looking whether it should stop.
@@ -59,7 +59,12 @@ fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)
         before(&settings);
         let idle = !settings.enabled || index >= settings.threads || !cleaner.round(&settings);
         if index == 0 {
-            cleaner.checkpoints.write(&shared.partitions, &shared.image.load());
+            let image = shared.image.load();
+            cleaner.checkpoints.write(&shared.partitions, &image);
+            let there = |(id, index): &Key| {
+                image.topic_by_id(*id).is_some_and(|topic| topic.partition(*index).is_some())
+            };
+            cleaner.uncleanable.lock().retain(there);
         }
         if idle {
             rest(cleaner, settings.backoff);
@@ -96,7 +101,7 @@ impl Cleaner {
         let done = Compactor::new(options).run(&*hosted, &pass, &mut pace);
         match done {
             Ok(compacted) => {
-                self.done(&hosted, compacted.clean_up_to);
+                self.checkpoints.set(&hosted, compacted.clean_up_to);
                 self.checkpoints.write(&self.shared.partitions, &self.shared.image.load());
                 tell(&hosted.name.to_string(), &compacted.stats, started.elapsed());
                 true

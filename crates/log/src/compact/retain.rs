@@ -109,7 +109,7 @@ impl Retain<'_> {
         };
         let kept = match kept {
             Kept::Nothing if keep_empty => Kept::Rewritten(empty_batch(header)),
-            other => other,
+            Kept::Nothing | Kept::Whole | Kept::Rewritten(_) => kept,
         };
         Ok(Verdict { kept, aborted })
     }
