@@ -303,7 +303,7 @@ fn commits(world: &mut World, client: &mut Client) -> anyhow::Result<()> {
         let Some(register) = world.commits.get_mut(&key) else { continue };
         let fits = metadata == if offset < 0 { String::new() } else { format!("at {offset}") };
         if code == 0 && fits && register.allows(&offset) {
-            register.settle(offset);
+            register.read(offset);
         } else {
             let what = format!("{key:?}: {offset} ({metadata}), error {code}; {register:?}");
             world.wrong(Rule::GroupOffset, what);

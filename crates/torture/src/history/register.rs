@@ -46,6 +46,16 @@ impl<T: Clone + PartialEq> Register<T> {
         self.possible().any(|possible| possible == value)
     }
 
+    /// It was read. What was asked for before that value can no longer be taken; what was asked for
+    /// later still can: its bytes may lie behind the end of a file, and be within it after
+    /// another crash.
+    pub fn read(&mut self, value: T) {
+        if let Some(at) = self.in_doubt.iter().position(|doubt| *doubt == value) {
+            self.in_doubt.drain(..=at);
+        }
+        self.acked = value;
+    }
+
     /// It was read, and has this value from now on.
     pub fn settle(&mut self, value: T) {
         self.acked = value;
@@ -68,8 +78,13 @@ mod tests {
         register.refused();
         assert!(!register.allows(&3));
         register.asked(4);
+        register.asked(5);
+        register.read(2);
+        assert!(register.allows(&2) && register.allows(&4));
+        register.read(4);
+        assert!(!register.allows(&2) && register.allows(&4) && register.allows(&5));
         register.settle(4);
-        assert!(!register.allows(&2) && register.allows(&4));
+        assert!(!register.allows(&5) && register.allows(&4));
         assert_eq!(register.last(), &4);
     }
 }
