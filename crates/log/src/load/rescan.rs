@@ -220,7 +220,8 @@ pub(super) fn scan(
             scanned.bad = Some(Bad { position, what, whole: true });
             break;
         }
-        if first && position > 0 {
+        // At the front of a segment too: its epoch may have begun in the one before.
+        if first {
             let epoch = header.partition_leader_epoch;
             scanned.epochs_behind = epochs.latest().is_none_or(|latest| epoch > latest.epoch);
         }
