@@ -129,6 +129,10 @@ impl World {
         };
         let opened = PartitionLog::open(log_dir, &name, options);
         self.outcome.recoveries += 1;
+        if let (Err(_), Some(model)) = (&opened, self.model_mut(dir, slot)) {
+            // What it would have said of a cut is lost with it.
+            model.warned = true;
+        }
         let (log, report) = match opened {
             Ok(opened) => opened,
             Err(error) if self.swarm.beyond => {

@@ -550,7 +550,7 @@ impl World {
                 model.restart_at = Some(start);
             }
         }
-        self.lower_recovery_point(dir, slot, kept)?;
+        self.lower_recovery_point(dir, slot, if kept == start { 0 } else { kept })?;
         let done = host.log().truncate_to(Offset(to), now);
         done.map_err(|error| self.failed("truncating", &error))?;
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
@@ -586,7 +586,8 @@ impl World {
             model.durable = 0;
             *host.told() = super::host::Told::default();
         }
-        self.lower_recovery_point(dir, slot, start)?;
+        // Until it is done, nothing may be left at all.
+        self.lower_recovery_point(dir, slot, 0)?;
         let done = host.log().truncate_fully_and_start_at(Offset(at), now);
         done.map_err(|error| self.failed("truncating", &error))?;
         if let Some(model) = self.model_mut(dir, slot) {
