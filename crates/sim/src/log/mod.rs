@@ -175,7 +175,8 @@ impl World {
         let outcome = self.restart().and_then(|()| self.work());
         self.outcome.lives += 1;
         match outcome {
-            Ok(()) | Err(Stop::Over) => {}
+            Ok(()) => {}
+            Err(Stop::Over) => self.check_failed_dirs()?,
             Err(Stop::Violation(violation)) => return Err(violation),
         }
         if self.swarm.beyond && self.disk.injected().lies > self.lies_before {

@@ -2,7 +2,7 @@
 //! commits, records are deleted, replicas truncate. Must not know crashes.
 
 use bytes::BytesMut;
-use ottla_log::{AppendError, Appended, OffsetCheckpoint, Offsets, PartitionLog, Stage};
+use ottla_log::{AppendError, Appended, FlushMode, OffsetCheckpoint, Offsets, PartitionLog, Stage};
 use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset};
 
@@ -10,10 +10,10 @@ use super::batches::{self, Made};
 use super::check::{read_all, same};
 use super::model::{Producer, Written};
 use super::swarm::Step;
-use super::{Host, World};
+use super::{Host, Slot, World};
 use crate::choose::Choose;
 use crate::promise;
-use crate::violation::Stop;
+use crate::violation::{Stop, Violation};
 
 impl World {
     pub(super) fn step(&mut self) -> Result<(), Stop> {
@@ -354,6 +354,45 @@ impl World {
         Ok(())
     }
 
+    /// A directory that failed takes nothing and acknowledges nothing any more (L9).
+    pub(super) fn check_failed_dirs(&mut self) -> Result<(), Violation> {
+        let now = self.now();
+        for dir in &mut self.dirs {
+            let Some(live) = dir.live.as_mut() else { continue };
+            if live.log_dir.failure().is_none() {
+                continue;
+            }
+            let told = |slots: &[Slot]| -> i64 {
+                slots.iter().filter_map(|slot| slot.host.as_ref()).map(|h| h.told().durable).sum()
+            };
+            let before = told(&dir.slots);
+            if let Some(mut group) = live.group.take() {
+                let stage = match live.is_written {
+                    true => live.committer.sync(group),
+                    false => live.committer.write(&mut group),
+                };
+                promise!("L9", stage == Stage::Failed, "a directory failed, and a commit goes on");
+            }
+            for host in dir.slots.iter().filter_map(|slot| slot.host.as_ref()) {
+                let made = batches::data(&mut self.draw, now.0, 20, None);
+                let Some(made) = made else { continue };
+                let context = AppendContext::CLIENT;
+                let answer = host.log().append(made.bytes, LeaderEpoch(1 << 20), now, &context);
+                promise!(
+                    "L9",
+                    answer.is_err(),
+                    "a directory failed, and takes a batch: {answer:?}"
+                );
+            }
+            promise!(
+                "L9",
+                told(&dir.slots) == before,
+                "a directory failed, and something was told to be durable afterwards"
+            );
+        }
+        Ok(())
+    }
+
     /// Commits until nothing is left.
     pub(super) fn drain(&mut self, dir: usize) -> Result<(), Stop> {
         loop {
@@ -449,7 +488,15 @@ impl World {
             return Ok(());
         };
         let from = model.start;
-        let to = self.draw.span(from, host.log().durable_end().0);
+        // The high watermark.
+        let up_to = {
+            let log = host.log();
+            match log.config().flush_mode {
+                FlushMode::Durable => log.durable_end().0,
+                FlushMode::Os => log.written_end().0,
+            }
+        };
+        let to = self.draw.span(from, up_to);
         self.delete_below(dir, slot, to)
     }
 
