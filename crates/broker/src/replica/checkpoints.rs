@@ -38,6 +38,21 @@ impl Partitions {
         }
     }
 
+    /// What the checkpoints say of a partition is that of a deleted one of the same name.
+    pub(super) fn forget_points_of(&self, volume: &Volume, name: &TopicPartition) {
+        let mut points = volume.points.write();
+        let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
+        for offsets in [recovery, log_start, high_watermark] {
+            offsets.remove(name);
+        }
+        drop(points);
+        volume.let_go.lock().insert(name.clone());
+        let index = self.volumes.iter().position(|other| std::ptr::eq(other, volume));
+        if let Some(index) = index {
+            self.forget_namesake(index, name);
+        }
+    }
+
     /// Before a partition is created: the checkpoints forget one of the same name.
     pub(super) fn forget_namesake(&self, index: usize, name: &TopicPartition) {
         let Some(volume) = self.volumes.get(index) else { return };

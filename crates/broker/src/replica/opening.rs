@@ -147,6 +147,7 @@ impl Partitions {
             Err(LogError::TopicId { found, .. }) => {
                 warn!(partition = %name, topic_id = %found, "of another topic: put aside");
                 self.put_aside(volume, name)?;
+                self.forget_points_of(volume, name);
                 PartitionLog::open(&volume.dir, name, options())?
             }
             other => other?,

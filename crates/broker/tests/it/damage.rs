@@ -23,8 +23,13 @@ fn log_of(world: &World, partition: &str) -> PathBuf {
 
 /// What a killed process leaves: the files as they are now, and no marker.
 fn killed(world: &World) -> World {
+    holding(world, world.disk.files())
+}
+
+/// The world with other files.
+fn holding(world: &World, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> World {
     let disk = MemoryDisk::new();
-    for (path, content) in world.disk.files() {
+    for (path, content) in files {
         disk.create_dir(path.parent().unwrap()).unwrap();
         let file = disk.open(&path, OpenMode::Create).unwrap();
         file.write_at(&[Bytes::from(content)], 0).unwrap();
@@ -128,4 +133,39 @@ fn nor_after_kills_before_and_after_its_namesake_is_created() {
     assert_eq!(values(&fetched(&mut client, &fetch("orders", &[0]))[0]), [b"new"]);
     assert_eq!(write(&mut client, "kept", b"more"), 5);
     running.stop();
+}
+
+#[test]
+fn nor_when_the_deleted_directory_was_still_there() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    for _ in 0..5 {
+        write(&mut client, "orders", b"old");
+    }
+    running.stop();
+    let old = world.disk.files();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    delete(&mut client, "orders");
+    create(&mut client, "orders");
+    // The metadata log knows of the new topic; the log directory is as it was.
+    let is_metadata = |path: &PathBuf| path.starts_with(World::dir().join("__cluster_metadata-0"));
+    let mut files = world.disk.files();
+    files.retain(|path, _| is_metadata(path));
+    files.extend(old.into_iter().filter(|(path, _)| !is_metadata(path)));
+    let left = holding(&world, files);
+    running.stop();
+
+    let running = left.start(&[]);
+    let created = killed(&left);
+    running.stop();
+    for world in [left, created] {
+        let running = world.start(&[]);
+        let mut client = running.client();
+        assert_eq!(write(&mut client, "orders", b"new"), 0);
+        assert_eq!(values(&fetched(&mut client, &fetch("orders", &[0]))[0]), [b"new"]);
+        running.stop();
+    }
 }
