@@ -56,12 +56,12 @@ impl PartitionLog {
     /// that reaches beyond. Returns whether the start moved: then the host writes the checkpoint of
     /// log starts, and calls [`PartitionLog::delete_old_segments`] when that is durable.
     pub fn retain(&mut self, plan: &RetentionPlan, up_to: Offset, now: Millis) -> bool {
-        if self.halted || self.check().is_err() {
+        if self.check().is_err() {
             return false;
         }
-        let untouched = self.log_end == plan.log_end && self.log_end <= up_to;
+        let untouched = !self.halted && self.log_end == plan.log_end && self.log_end <= up_to;
         let start = match plan.last {
-            // Appended to meanwhile: next time.
+            // Appended to meanwhile, or there is no space for a new one: next time.
             Some(base) if !untouched => base,
             Some(_) | None => plan.log_start,
         };

@@ -211,6 +211,23 @@ fn files_wait_for_their_time_and_readers_go_on() {
     assert_eq!(dir.remove_buried(Millis(500 + delay), true).unwrap(), 0);
 }
 
+#[test]
+fn without_space_closed_segments_go_all_the_same() {
+    let (_disk, _dir, mut log) = fifty_days();
+    log.roll_back().unwrap();
+    assert!(log.is_halted());
+    let late = Millis(NOW.0 + 1000 * DAY);
+    let plan = plan(&log, &by_time(DAY), late.0).unwrap();
+    assert!(log.retain(&plan, Offset(50), late));
+    assert_eq!((log.log_start(), log.log_end(), log.segment_count()), (Offset(40), Offset(50), 5));
+    log.delete_old_segments(Offset(40));
+    log.flush_now().unwrap();
+    assert_eq!(log.segment_count(), 1);
+    log.resume(NOW).unwrap();
+    assert_eq!(append(&mut log, batch(&[late.0], 10)).base_offset, Offset(50));
+    assert_eq!(read_all(&log, Offset(40), 1000).len(), 11);
+}
+
 /// Appends, retains, writes the checkpoint, lets go, removes, until the power is cut.
 fn live(disk: &MemoryDisk, operations: u64, rng: &SeededRng) -> Option<()> {
     let dir = LogDir::open(Arc::new(disk.clone()), Path::new("/d"), Default::default()).ok()?;
