@@ -191,6 +191,7 @@ impl PartitionLog {
             at_rest: None,
             failure: None,
             maintenance: Arc::default(),
+            compacted: false,
             dir,
         }
     }

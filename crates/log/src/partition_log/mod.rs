@@ -70,6 +70,8 @@ pub struct PartitionLog {
     at_rest: Option<Offset>,
     failure: Option<LogError>,
     maintenance: Arc<Maintenance>,
+    /// It was compacted, now or earlier: gaps between segments are no damage.
+    compacted: bool,
 }
 
 /// What an append needs to know of the last segment.

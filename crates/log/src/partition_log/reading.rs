@@ -53,7 +53,7 @@ impl PartitionLog {
             log_end: self.log_end,
             active_largest: self.active.largest,
             max_decompressed_bytes: self.config.max_decompressed_bytes,
-            compact: self.config.compact,
+            compact: self.config.compact || self.compacted,
         }
     }
 

@@ -26,6 +26,13 @@ impl PartitionLog {
             .collect()
     }
 
+    /// The log was compacted at some time, whatever its topic's policy is now: where a segment
+    /// ends before the next begins, nothing is lost. The host knows it by its checkpoint of
+    /// compaction.
+    pub const fn note_compacted(&mut self) {
+        self.compacted = true;
+    }
+
     /// Whether segments can be replaced.
     pub(crate) fn check_compactable(&self) -> Result<(), LogError> {
         self.check()
@@ -49,6 +56,7 @@ impl PartitionLog {
             segment.set_stage(Stage::Replaced);
         }
         self.segments = Arc::new(segments);
+        self.compacted = true;
         // The tail has batches as they were, while the index of aborted transactions has none any
         // more of those that are gone: readers would take aborted records for committed ones.
         self.tail.evict(next, 0);

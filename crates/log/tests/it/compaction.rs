@@ -482,6 +482,26 @@ fn a_view_from_before_says_that_it_is_old() {
 }
 
 #[test]
+fn a_gap_that_compaction_left_is_no_damage_under_another_policy() {
+    let disk = MemoryDisk::new();
+    let mut run = Run::new(disk.clone());
+    // Of the first segments the beginning stays and the end goes.
+    for i in 0..40_u8 {
+        run.write(None, false, &[Put { key: Some(if i < 4 { i } else { 9 }), value: Some(i) }], 0);
+    }
+    run.compact(1 << 16);
+    let delete = LogConfig { compact: false, ..run.config.clone() };
+    run.host.with_log(|log| log.set_config(delete.clone()));
+    let found = offsets(&run.host.batches());
+    assert_eq!(found.first(), Some(&(0, 0)));
+    drop(run);
+    let dir = log_dir(&disk, Path::new("/d"));
+    let (mut log, _) = open(&dir, delete);
+    log.note_compacted();
+    assert_eq!(offsets(&read_all(&log, Offset(0), 100)), found);
+}
+
+#[test]
 fn what_is_due_follows_kafkas_rules() {
     let mut run = Run::new(MemoryDisk::new());
     let rules = |ratio, min, max| CleaningRules {
