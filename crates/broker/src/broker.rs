@@ -27,7 +27,7 @@ use crate::listener::{self, Accepted, Accepting, BindError, BoundListener, Liste
 use crate::metadata_follower::MetadataFollower;
 use crate::producer_ids::ProducerIds;
 use crate::registration::{self, RegistrationError};
-use crate::replica::{Partitions, PartitionsStart};
+use crate::replica::{Partitions, PartitionsStart, start_moving};
 use crate::settings::{self, Settings};
 use crate::shared::{Identity, Shared};
 use crate::space::{Space, SpaceSettings};
@@ -180,6 +180,7 @@ impl Broker {
         }
         self.threads.lock().push(upkeep::start(Arc::clone(&self.shared))?);
         self.threads.lock().push(cleaner::start(Arc::clone(&self.shared))?);
+        self.threads.lock().push(start_moving(Arc::clone(&self.shared))?);
         self.threads.lock().push(storage_upkeep::start(Arc::clone(&self.shared))?);
         Ok(())
     }

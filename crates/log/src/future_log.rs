@@ -182,6 +182,14 @@ impl FutureLog {
         Ok(log)
     }
 
+    /// Closes it; copying goes on when it is opened again. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.log.shut(SyncOn::Open).map(|_wrote| ())
+    }
+
     /// Removes it: nobody wants it any more. Blocks.
     ///
     /// # Errors

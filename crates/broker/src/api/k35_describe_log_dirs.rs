@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
+use ottla_log::TopicPartition;
 use ottla_protocol::k35_describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -11,7 +12,6 @@ use ottla_protocol::{DescribeLogDirsRequest, DescribeLogDirsResponse, ErrorCode,
 
 use crate::connection::Handled;
 use crate::dispatch::Context;
-use crate::replica::HostedPartition;
 
 pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     let request = decode!(cx, body, DescribeLogDirsRequest);
@@ -21,11 +21,10 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
 }
 
 /// Whether the request asks about the partition; a null list asks about all.
-fn is_asked(request: &DescribeLogDirsRequest, partition: &HostedPartition) -> bool {
+fn is_asked(request: &DescribeLogDirsRequest, partition: &TopicPartition) -> bool {
     request.topics.as_ref().is_none_or(|topics| {
         topics.iter().any(|topic| {
-            *topic.topic == *partition.name.topic
-                && topic.partitions.contains(&partition.name.partition)
+            *topic.topic == *partition.topic && topic.partitions.contains(&partition.partition)
         })
     })
 }
@@ -44,7 +43,7 @@ fn one(cx: &Context, request: &DescribeLogDirsRequest, index: usize) -> Describe
     }
     let mut topics: BTreeMap<StrBytes, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for hosted in cx.shared.partitions.all() {
-        if hosted.dir() != index || !is_asked(request, &hosted) {
+        if hosted.dir() != index || !is_asked(request, &hosted.name) {
             continue;
         }
         let size = hosted.with_log(ottla_log::PartitionLog::size_bytes);
@@ -52,6 +51,20 @@ fn one(cx: &Context, request: &DescribeLogDirsRequest, index: usize) -> Describe
             DescribeLogDirsPartition {
                 partition_index: hosted.name.partition,
                 partition_size: i64::try_from(size).unwrap_or(i64::MAX),
+                ..Default::default()
+            },
+        );
+    }
+    for future in cx.shared.partitions.futures_in(index) {
+        if !is_asked(request, &future.name) {
+            continue;
+        }
+        topics.entry(StrBytes::from(&*future.name.topic)).or_default().push(
+            DescribeLogDirsPartition {
+                partition_index: future.name.partition,
+                partition_size: i64::try_from(future.bytes).unwrap_or(i64::MAX),
+                offset_lag: future.lag,
+                is_future_key: true,
                 ..Default::default()
             },
         );

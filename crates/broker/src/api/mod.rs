@@ -65,6 +65,7 @@ pub(crate) mod k22_init_producer_id;
 pub(crate) mod k23_offset_for_leader_epoch;
 pub(crate) mod k32_describe_configs;
 pub(crate) mod k33_alter_configs;
+pub(crate) mod k34_alter_replica_log_dirs;
 pub(crate) mod k35_describe_log_dirs;
 pub(crate) mod k37_create_partitions;
 pub(crate) mod k42_delete_groups;
@@ -101,6 +102,7 @@ pub(crate) fn handler(api: ApiKey) -> Option<Handler> {
         ApiKey::OffsetForLeaderEpoch => k23_offset_for_leader_epoch::handle,
         ApiKey::DescribeConfigs => k32_describe_configs::handle,
         ApiKey::AlterConfigs => k33_alter_configs::handle,
+        ApiKey::AlterReplicaLogDirs => k34_alter_replica_log_dirs::handle,
         ApiKey::DescribeLogDirs => k35_describe_log_dirs::handle,
         ApiKey::CreatePartitions => k37_create_partitions::handle,
         ApiKey::DeleteGroups => k42_delete_groups::handle,
@@ -122,7 +124,6 @@ pub(crate) fn handler(api: ApiKey) -> Option<Handler> {
         | ApiKey::DescribeAcls
         | ApiKey::CreateAcls
         | ApiKey::DeleteAcls
-        | ApiKey::AlterReplicaLogDirs
         | ApiKey::CreateDelegationToken
         | ApiKey::RenewDelegationToken
         | ApiKey::ExpireDelegationToken

@@ -71,7 +71,7 @@ impl Partitions {
         }
     }
 
-    fn checkpoint_one(&self, index: usize, which: OffsetCheckpoint) {
+    pub(super) fn checkpoint_one(&self, index: usize, which: OffsetCheckpoint) {
         let Some(volume) = self.volumes.get(index).filter(|v| v.dir.failure().is_none()) else {
             return;
         };
@@ -148,6 +148,14 @@ impl Partitions {
             } else {
                 offsets.remove(&hosted.name);
             }
+        }
+        // One that is about to move here: after a crash it may be found here first.
+        for (hosted, end) in self.moves.arriving_in(index) {
+            let offset = match which {
+                OffsetCheckpoint::RecoveryPoint => Offset(end),
+                OffsetCheckpoint::HighWatermark | OffsetCheckpoint::LogStart => of(&hosted),
+            };
+            offsets.insert(hosted.name.clone(), offset);
         }
         offsets
     }

@@ -11,6 +11,7 @@ use ottla_partition::{Leadership, ProducerRules};
 use ottla_protocol::{Millis, NodeId, TopicId, Uuid};
 use tracing::{error, warn};
 
+use super::future::Found;
 use super::volume::{Job, Key, Volume};
 use super::{HostedPartition, PartitionConfig, Partitions};
 
@@ -50,24 +51,29 @@ impl Partitions {
         let _told_once = self.on_changes.set(on_changes);
         self.image.store(Arc::clone(image));
         let mut changes = Changes::default();
-        let mut found = BTreeMap::new();
+        let mut found = Found::default();
         for ((index, volume), points) in self.volumes.iter().enumerate().zip(points) {
             *volume.points.write() = points;
             for entry in volume.dir.list()? {
                 match entry.state {
                     _ if &*entry.partition.topic == METADATA_DIR => {}
                     DirState::Live if self.is_assigned(image, &entry.partition) => {
-                        found.insert(entry.partition, index);
+                        found.live(entry.partition, index);
                     }
                     DirState::Live => {
                         warn!(partition = %entry.partition, "not in the metadata: put aside");
                         self.put_aside(volume, &entry.partition)?;
                     }
                     DirState::Delete => changes.aside.push((index, entry.name)),
-                    DirState::Future | DirState::Stray => {}
+                    DirState::Future if self.is_assigned(image, &entry.partition) => {
+                        found.future(entry.partition, index, entry.name);
+                    }
+                    DirState::Future => changes.aside.push((index, entry.name)),
+                    DirState::Stray => {}
                 }
             }
         }
+        let found = self.settle_found(image, found, now, &mut changes.aside)?;
         let mut jobs = Jobs::new();
         for topic in image.topics() {
             let name = Arc::from(&*topic.name);
@@ -196,7 +202,8 @@ impl Partitions {
         } else if !self.is_here(key) {
             let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
             let at = found.get(&name).copied();
-            let volume = at.unwrap_or_else(|| self.emptiest());
+            let wanted = self.take_preferred(&name);
+            let volume = at.or(wanted).unwrap_or_else(|| self.emptiest());
             if at.is_none() {
                 self.forget_namesake(volume, &name);
             }

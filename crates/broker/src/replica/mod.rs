@@ -5,6 +5,7 @@ mod checkpoints;
 mod cleaning;
 mod config;
 mod damage;
+mod future;
 mod metadata;
 mod no_space;
 mod opening;
@@ -16,6 +17,7 @@ mod volume;
 mod waits;
 
 pub(crate) use self::config::PartitionConfig;
+pub(crate) use self::future::start as start_moving;
 pub(crate) use self::metadata::Changes;
 pub(crate) use self::partition::{
     FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation, Refused,

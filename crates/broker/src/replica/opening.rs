@@ -226,6 +226,10 @@ impl Partitions {
             match image.partition(hosted.topic_id, hosted.name.partition) {
                 Some(partition) if partition.replicas.contains(&self.node) => {
                     self.give_role(&hosted, partition, &mut changes);
+                    self.resume_move(&hosted);
+                    if !self.is_known_in(partition, hosted.dir()) {
+                        self.report_place((hosted.topic_id, hosted.name.partition));
+                    }
                 }
                 // It was deleted meanwhile; who follows the metadata lets go of it.
                 Some(_) | None => {}

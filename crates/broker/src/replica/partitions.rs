@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::HostedPartition;
+use super::future::Moves;
 use super::damage::KnownDamage;
 use super::metadata::OnChanges;
 use super::volume::{Job, Key, Volume};
@@ -55,6 +56,8 @@ pub(crate) struct Partitions {
     upkeep: Arc<OnceLock<Thread>>,
     /// Directories put aside, and when they are removed.
     pub(super) aside: Mutex<Vec<(Instant, (usize, String))>>,
+    /// Partitions on their way to another log directory.
+    pub(super) moves: Moves,
     /// What could not be opened for lack of space, by log directory.
     pub(super) without_space: Mutex<Vec<(usize, Job)>>,
     /// Damaged files that readers met and the log was told of.
@@ -118,6 +121,7 @@ impl Partitions {
             opened: Notify::new(),
             upkeep,
             aside: Mutex::default(),
+            moves: Moves::default(),
             without_space: Mutex::default(),
             damage: KnownDamage::default(),
         }))

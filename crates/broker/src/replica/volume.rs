@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use ottla_log::{Committer, LoadPoints, LogDir, LogError, Stage, SyncOn, TopicPartition};
-use ottla_protocol::TopicId;
+use ottla_protocol::{TopicId, Uuid};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::HostedPartition;
@@ -27,6 +27,8 @@ pub(super) type Key = (TopicId, i32);
 /// A log directory and its committer.
 pub(crate) struct Volume {
     pub(crate) dir: Arc<LogDir>,
+    /// Its id, when it has one.
+    pub(super) id: Option<Uuid>,
     pub(crate) committer: Arc<Committer<HostedPartition>>,
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
     /// What its checkpoints said at start of the logs that are not open yet.
@@ -101,8 +103,11 @@ impl Volume {
                     }
                 });
             })?;
+        // Without one the broker does not start; who registers it says so.
+        let id = dir.read_meta_properties().ok().flatten().and_then(|found| found.directory_id);
         Ok(Self {
             dir,
+            id,
             committer,
             thread: Mutex::new(Some(thread)),
             points: RwLock::default(),

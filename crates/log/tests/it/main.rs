@@ -14,11 +14,15 @@ mod corpus;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod creation;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod moving;
 #[cfg(test)]
 mod no_space;
 #[cfg(test)]

@@ -80,6 +80,18 @@ impl<'a> Effective<'a> {
             .unwrap_or_else(|| def.default_value())
     }
 
+    /// A setting of a broker that exists only as a dynamic one: its own value, else that of all
+    /// brokers.
+    #[must_use]
+    pub fn dynamic_broker(&self, name: &str) -> Option<&'a str> {
+        let of = |broker: String| {
+            let resource =
+                ConfigResource { kind: ResourceKind::Broker, name: StrBytes::from(broker) };
+            self.image.config(&resource)?.get(name).map(|value| &**value)
+        };
+        of(self.node.to_string()).or_else(|| of(String::new()))
+    }
+
     /// What a topic setting is when the topic itself does not say.
     #[must_use]
     pub fn topic_default(&self, name: &str) -> Value {

@@ -1,0 +1,183 @@
+//! One partition's copy being filled. Must not know how the copy takes the log's place.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use ottla_log::{
+    Claim, CopyError, FutureLog, LogError, LogView, OpenOptions, PartitionLog, future_dir,
+};
+use ottla_protocol::{Millis, Offset, Uuid};
+use tracing::{info, warn};
+
+use super::super::volume::{Key, Volume};
+use super::{Begun, Move};
+use crate::shared::Shared;
+
+/// Bytes copied at a time.
+pub(super) const CHUNK: usize = 1 << 20;
+
+/// What the thread has in hand for one move.
+pub(super) struct Work {
+    pub(super) key: Key,
+    pub(super) of: Arc<Move>,
+    pub(super) copy: Option<FutureLog>,
+    /// Nobody else removes, replaces or cuts segments of the log: the copy has it as it was, and
+    /// compaction must not take a marker whose transaction was copied.
+    pub(super) claim: Option<Claim>,
+    /// The controller was asked to note the new place.
+    pub(super) asked: Option<Receiver<bool>>,
+    pub(super) told: bool,
+}
+
+/// How a copy stands.
+pub(super) enum Copied {
+    /// So many bytes were copied, and there may be more.
+    Some(usize),
+    /// It has everything that is written.
+    All,
+}
+
+/// Why a move ends before it is done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the partition is not here any more")]
+    Gone,
+    #[error("its directory's name would be too long")]
+    Name,
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Work {
+    pub(super) fn new(key: Key, of: Arc<Move>) -> Self {
+        Self { key, of, copy: None, claim: None, asked: None, told: false }
+    }
+
+    /// Copies a piece.
+    pub(super) fn step(
+        &mut self,
+        shared: &Shared,
+        volume: &Volume,
+        now: Millis,
+    ) -> Result<Copied, Ended> {
+        self.keep_claim(shared)?;
+        let copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => self.begin(shared, volume, now)?,
+        };
+        let copy = self.copy.insert(copy);
+        let (view, written) = self.of.hosted.view_for_moving();
+        let copied = match copy.copy(&view, written, CHUNK, now) {
+            Ok(bytes) => Copied::Some(bytes),
+            // Who wants the log changes its files: looked at anew when that is done.
+            Err(CopyError::Read(_)) if self.claim.as_ref().is_some_and(Claim::is_wanted) => {
+                Copied::Some(0)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let end = copy.log_end();
+        self.of.set_progress(end.get(), copy.size_bytes());
+        let all = end >= written;
+        Ok(if all { Copied::All } else { copied })
+    }
+
+    /// Holds the claim, and gives it to whoever waits for it.
+    fn keep_claim(&mut self, shared: &Shared) -> Result<(), Ended> {
+        let wanted = self.claim.as_ref().is_some_and(Claim::is_wanted);
+        if !wanted && self.claim.is_some() {
+            return Ok(());
+        }
+        self.claim = None;
+        self.claim = Some(self.of.hosted.maintenance.claim().ok_or(Ended::Gone)?);
+        // In between compaction may have changed what was copied.
+        if wanted
+            && self.of.hosted.config().cleaning.compact
+            && let Some(copy) = self.copy.take()
+        {
+            info!(partition = %self.of.hosted.name, "its log is copied anew");
+            self.told = false;
+            discard(copy, shared, self.of.target);
+        }
+        Ok(())
+    }
+
+    fn begin(&self, shared: &Shared, volume: &Volume, now: Millis) -> Result<FutureLog, Ended> {
+        let hosted = &self.of.hosted;
+        let partition = &hosted.name;
+        if let Some(begun) = &self.of.begun {
+            match self.go_on(volume, begun, now) {
+                Ok(Some(copy)) => return Ok(copy),
+                Ok(None) => info!(%partition, "its log is copied anew"),
+                Err(error) => warn!(%partition, %error, "its log is copied anew"),
+            }
+            match volume.dir.remove(&begun.name) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let unique = Uuid(shared.rng.bytes16());
+        let name = future_dir(partition, unique).ok_or(Ended::Name)?;
+        let target = volume.dir.path().display().to_string();
+        info!(%partition, %target, "its log is copied");
+        Ok(FutureLog::open(&volume.dir, partition, &name, self.options(now))?)
+    }
+
+    /// What the last run copied, if it is of use still.
+    fn go_on(
+        &self,
+        volume: &Volume,
+        begun: &Begun,
+        now: Millis,
+    ) -> Result<Option<FutureLog>, Ended> {
+        let hosted = &self.of.hosted;
+        // It may have been compacted since.
+        if hosted.config().cleaning.compact {
+            return Ok(None);
+        }
+        let options = OpenOptions { clean: begun.clean, ..self.options(now) };
+        let copy = FutureLog::open(&volume.dir, &hosted.name, &begun.name, options)?;
+        let (view, written) = hosted.view_for_moving();
+        let same = copy.is_copy_of(&view, written).map_err(CopyError::from)?;
+        Ok(same.then_some(copy))
+    }
+
+    pub(super) fn options(&self, now: Millis) -> OpenOptions {
+        let config = self.of.hosted.config();
+        let mut options = OpenOptions::new(Some(self.key.0), config.log.clone(), now);
+        options.producer_rules = config.producers;
+        options
+    }
+
+    /// What the controller says of the new place; `None` while it has not answered.
+    pub(super) fn answer(&mut self) -> Option<bool> {
+        let answer = match self.asked.as_ref()?.try_recv() {
+            Ok(taken) => taken,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => false,
+        };
+        self.asked = None;
+        self.told = answer;
+        Some(answer)
+    }
+}
+
+/// Removes a copy that nobody wants.
+pub(super) fn discard(copy: FutureLog, shared: &Shared, volume: usize) {
+    let name = copy.name().to_owned();
+    if let Err(error) = copy.discard() {
+        let failed =
+            shared.partitions.volumes.get(volume).is_some_and(|v| v.dir.failure().is_some());
+        if !failed {
+            warn!(%name, %error, "a copy that is not wanted any more stays until the next start");
+        }
+    }
+}
+
+impl super::HostedPartition {
+    /// The log's files, and up to where they are written.
+    pub(super) fn view_for_moving(&self) -> (LogView, Offset) {
+        self.with_log(|log: &PartitionLog| (log.view(), log.written_end()))
+    }
+}

@@ -1,0 +1,290 @@
+//! A log moves to another log directory: what is copied, what the copy takes over, and a power cut
+//! at each operation of the disk, after which one of the two directories has all that was
+//! acknowledged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_env::memory::{MemoryDisk, Survival};
+use ottla_env::{DiskErrorKind, Rng, SeededRng};
+use ottla_log::{
+    CopyError, DirState, FutureLog, LogConfig, LogDir, LogError, OpenOptions, PartitionLog,
+    future_dir,
+};
+use ottla_partition::AppendContext;
+use ottla_protocol::{LeaderEpoch, Offset, Uuid};
+use ottla_records::BatchBuilder;
+
+use crate::support::*;
+
+const UNIQUE: Uuid = Uuid([3; 16]);
+
+fn options(config: &LogConfig) -> OpenOptions {
+    OpenOptions::new(Some(TOPIC_ID), config.clone(), NOW)
+}
+
+fn future(dir: &Arc<LogDir>, config: &LogConfig) -> Result<FutureLog, LogError> {
+    FutureLog::open(dir, &tp(), &future_dir(&tp(), UNIQUE).unwrap(), options(config))
+}
+
+fn write(log: &mut PartitionLog, count: usize, size: usize) -> Result<Offset, LogError> {
+    for _ in 0..count {
+        let made = batch(&[NOW.0], size);
+        let done = log.append(made, LeaderEpoch(3), NOW, &AppendContext::CLIENT);
+        done.map_err(|error| LogError::Offline {
+            path: Path::new("/a").to_owned(),
+            reason: error.to_string().into(),
+        })?;
+    }
+    log.flush_now()?;
+    Ok(log.log_end())
+}
+
+fn copy_all(copy: &mut FutureLog, log: &PartitionLog, bytes: usize) -> Result<(), CopyError> {
+    while copy.log_end() < log.written_end() {
+        copy.copy(&log.view(), log.written_end(), bytes, NOW)?;
+    }
+    copy.copy(&log.view(), log.written_end(), bytes, NOW).map(|_| ())
+}
+
+/// Everything but the last step, with something appended in between that is nowhere written.
+fn exchange(
+    log: &mut PartitionLog,
+    mut copy: FutureLog,
+    config: &LogConfig,
+) -> Result<PartitionLog, CopyError> {
+    log.hold()?;
+    copy_all(&mut copy, log, 700)?;
+    append(log, batch(&[NOW.0 + 1], 40));
+    let mut new = copy.promote(options(config))?;
+    new.take_over(log, NOW)?;
+    Ok(new)
+}
+
+fn plain(log: &PartitionLog) -> Vec<Bytes> {
+    read_all(log, log.log_start(), 4000)
+}
+
+#[test]
+fn the_copy_is_the_log() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let config = small();
+    let (mut log, _) = open(&a, config.clone());
+    log.assign_epoch(LeaderEpoch(3));
+    write(&mut log, 30, 200).unwrap();
+    // The log begins in the middle of nothing, and some producers are known only from before.
+    append(&mut log, idempotent(7, 0, 0, 2, false));
+    log.flush_now().unwrap();
+    let start = Offset(9);
+    log.advance_log_start(start);
+    let mut copy = future(&b, &config).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    log.advance_log_start(log.log_end());
+    write(&mut log, 3, 100).unwrap();
+    log.assign_epoch(LeaderEpoch(4));
+    let known: Vec<_> = log.producers().entries().map(|e| e.producer_id).collect();
+    assert_eq!(known.len(), 1);
+    let (view, epochs) = (log.view(), log.epochs().clone());
+    let mut new = exchange(&mut log, copy, &config).unwrap();
+    // Nothing is given away before the old directory is out of the way.
+    assert!(new.take_pending().is_none());
+    assert!(log.append(batch(&[1], 1), LeaderEpoch(4), NOW, &AppendContext::CLIENT).is_err());
+    let request = ottla_log::ReadRequest {
+        from: view.log_start(),
+        up_to: Offset(i64::MAX),
+        max_bytes: 100,
+        at_least_one: true,
+    };
+    assert!(view.read(&request).unwrap_err().is_replaced());
+    a.move_aside(&tp(), Uuid([9; 16]), DirState::Delete).unwrap();
+    assert!(new.release());
+    new.flush_now().unwrap();
+    assert_eq!(new.log_end(), Offset(36));
+    assert_eq!(plain(&new).len(), 4);
+    assert_eq!(*new.epochs(), epochs);
+    assert_eq!(new.producers().entries().map(|e| e.producer_id).collect::<Vec<_>>(), known);
+    new.shut(ottla_log::SyncOn::Open).unwrap();
+    let (again, report) = open_clean(&b, config, Offset(36), new.log_start());
+    assert_eq!(report.truncated_bytes, 0);
+    assert_eq!(plain(&again), plain(&new));
+    assert_eq!(again.producers().entries().map(|e| e.producer_id).collect::<Vec<_>>(), known);
+}
+
+#[test]
+fn a_log_that_begins_within_a_batch_is_copied_from_that_batch() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    for _ in 0..10 {
+        append(&mut log, batch(&[NOW.0; 5], 30));
+    }
+    log.flush_now().unwrap();
+    log.advance_log_start(Offset(22));
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 1).unwrap();
+    let mut new = exchange(&mut log, copy, &small()).unwrap();
+    assert_eq!((new.log_start(), new.log_end()), (Offset(22), Offset(51)));
+    new.release();
+    new.flush_now().unwrap();
+    assert_eq!(plain(&new).len(), 7);
+}
+
+#[test]
+fn an_empty_log_moves_to_where_it_is_empty() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    write(&mut log, 20, 200).unwrap();
+    log.truncate_fully_and_start_at(Offset(77), NOW).unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 1).unwrap();
+    assert_eq!(copy.log_end(), Offset(77));
+    let new = exchange(&mut log, copy, &small()).unwrap();
+    assert_eq!((new.log_start(), new.log_end()), (Offset(77), Offset(78)));
+}
+
+#[test]
+fn a_copy_of_what_is_there_no_more_is_known() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    let mut copy = future(&b, &small()).unwrap();
+    assert!(copy.is_copy_of(&log.view(), Offset(0)).unwrap());
+    write(&mut log, 20, 100).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    write(&mut log, 5, 100).unwrap();
+    assert!(copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    copy.close().unwrap();
+    let copy = future(&b, &small()).unwrap();
+    assert_eq!(copy.log_end(), Offset(20));
+    assert!(copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    // The log lost its end, and has other batches there now.
+    log.truncate_to(Offset(15), NOW).unwrap();
+    assert!(!copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    write(&mut log, 10, 90).unwrap();
+    assert!(!copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    copy.discard().unwrap();
+    assert_eq!(b.list().unwrap(), []);
+}
+
+#[test]
+fn what_compaction_left_out_is_left_out() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    // As a compacted log may be: offsets are missing, also at the end of a segment.
+    let at = |base: i64, size: usize| {
+        let mut builder = BatchBuilder::new(ottla_records::BatchOptions::default()).unwrap();
+        builder.append(NOW, Some(b"k"), Some(&vec![1; size]), &[]).unwrap();
+        let mut made = bytes::BytesMut::from(builder.build().unwrap().as_slice());
+        ottla_records::set_base_offset_and_epoch(&mut made, Offset(base), LeaderEpoch(0));
+        made.freeze()
+    };
+    for base in [3, 4, 10, 50] {
+        log.append_as_replica(&at(base, 900), NOW).unwrap();
+    }
+    log.flush_now().unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 10).unwrap();
+    let mut new = exchange(&mut log, copy, &small()).unwrap();
+    new.release();
+    new.flush_now().unwrap();
+    assert_eq!(new.log_end(), Offset(52));
+    assert_eq!(plain(&new).len(), 5);
+}
+
+#[test]
+fn a_log_that_gave_up_is_not_moved() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    write(&mut log, 5, 100).unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    log.hold().unwrap();
+    let mut new = copy.promote(options(&small())).unwrap();
+    log.retire();
+    assert!(new.take_over(&mut log, NOW).is_err());
+    assert!(log.hold().is_err());
+}
+
+/// One run, which ends at the first failure. `acknowledged` grows as a client would see it.
+fn run(disk: &MemoryDisk, acknowledged: &mut Offset) -> Result<(), CopyError> {
+    let config = small();
+    let a = LogDir::open(Arc::new(disk.clone()), Path::new("/a"), Default::default())?;
+    let b = LogDir::open(Arc::new(disk.clone()), Path::new("/b"), Default::default())?;
+    let (mut log, _) = PartitionLog::open(&a, &tp(), options(&config))?;
+    *acknowledged = write(&mut log, 25, 150)?;
+    let mut copy = future(&b, &config)?;
+    copy.copy(&log.view(), log.written_end(), 2500, NOW)?;
+    *acknowledged = write(&mut log, 3, 150)?;
+    copy_all(&mut copy, &log, 2500)?;
+    let mut new = exchange(&mut log, copy, &config)?;
+    a.move_aside(&tp(), Uuid([9; 16]), DirState::Delete)?;
+    new.release();
+    new.flush_now()?;
+    *acknowledged = new.log_end();
+    *acknowledged = write(&mut new, 12, 300)?;
+    Ok(())
+}
+
+/// What a start makes of it: the longer of the logs that have the partition's name.
+fn start(disk: &MemoryDisk) -> Vec<PartitionLog> {
+    let mut found = Vec::new();
+    for path in ["/a", "/b"] {
+        let dir = log_dir(disk, Path::new(path));
+        dir.begin_load().unwrap();
+        for entry in dir.list().unwrap() {
+            assert_eq!(entry.partition, tp());
+            if entry.state == DirState::Live {
+                found.push(open(&dir, small()).0);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_power_cut_at_any_moment_leaves_one_that_has_everything() {
+    let (mut cuts, mut twice, mut moved) = (0, 0, 0);
+    for mode in 0..4_u64 {
+        for operations in 0.. {
+            let disk = MemoryDisk::new();
+            let mut left = operations;
+            disk.set_fault(Some(Box::new(move |_, _| {
+                if left == 0 {
+                    return Some(DiskErrorKind::Io);
+                }
+                left -= 1;
+                None
+            })));
+            let mut acknowledged = Offset::ZERO;
+            let done = run(&disk, &mut acknowledged).is_ok();
+            disk.set_fault(None);
+            let rng = SeededRng::new(mode * 100_000 + operations);
+            disk.crash(|len| match (mode, rng.next_u64() % 4) {
+                (0, _) | (2 | 3, 0) => Survival::Nothing,
+                (1, _) | (2 | 3, 1) => Survival::All,
+                (_, 2) => Survival::Zeros,
+                _ => Survival::Prefix((rng.next_u64() % (len as u64 + 1)) as usize),
+            });
+            let mut found = start(&disk);
+            twice += usize::from(found.len() == 2);
+            found.sort_by_key(PartitionLog::log_end);
+            let end = found.last().map_or(Offset::ZERO, PartitionLog::log_end);
+            assert!(end >= acknowledged, "mode {mode}, cut {operations}: {end} < {acknowledged}");
+            if let Some(log) = found.last() {
+                assert_eq!(plain(log).len() as i64, end.get(), "mode {mode}, cut {operations}");
+                moved += usize::from(log.log_dir().path() == Path::new("/b"));
+            }
+            cuts += 1;
+            if done {
+                break;
+            }
+        }
+    }
+    // It was cut where it matters, too.
+    assert!(cuts > 400 && twice > 4 && moved > 40, "{cuts} cuts, {twice} twice, {moved} moved");
+}
