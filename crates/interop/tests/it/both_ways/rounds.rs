@@ -20,7 +20,7 @@ pub(super) const SETTINGS: [&str; 8] = [
     "offsets.topic.num.partitions=3",
     "transaction.state.log.num.partitions=3",
     "log.flush.start.offset.checkpoint.interval.ms=500",
-    "metadata.log.max.record.bytes.between.snapshots=20000",
+    "metadata.log.max.record.bytes.between.snapshots=2000",
     "log.cleaner.backoff.ms=500",
     "log.segment.delete.delay.ms=1000",
     "log.initial.task.delay.ms=500",
@@ -112,7 +112,7 @@ fn run(turns: &[(Kind, End)], log_dirs: usize) -> anyhow::Result<()> {
     let mut last: Option<(Picture, End)> = None;
     let mut of_kafka: Option<Picture> = None;
     let mut repeating: Option<Repeating> = None;
-    let mut snapshots = BTreeSet::new();
+    let (mut snapshots, mut wrote_snapshots) = (BTreeSet::new(), BTreeSet::new());
     for (round, (kind, end)) in turns.iter().enumerate() {
         let what = format!("round {}, {kind:?} until {end:?}", round + 1);
         let start = Instant::now();
@@ -164,10 +164,13 @@ fn run(turns: &[(Kind, End)], log_dirs: usize) -> anyhow::Result<()> {
                 broker.kill()?;
             }
         }
-        snapshots.insert((format!("{kind:?}"), newest_snapshot(broker)?));
+        if snapshots.insert(newest_snapshot(broker)?) {
+            wrote_snapshots.insert(format!("{kind:?}"));
+        }
         last = Some((picture, *end));
     }
-    println!("snapshots of the metadata: {snapshots:?}");
+    println!("snapshots of the metadata: {snapshots:?} by {wrote_snapshots:?}");
+    ensure!(wrote_snapshots.len() == 2, "only {wrote_snapshots:?} wrote snapshots of the metadata");
     Ok(())
 }
 
