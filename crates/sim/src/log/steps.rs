@@ -68,7 +68,9 @@ impl World {
                 | Step::TruncateFully
                 | Step::RemoveBuried
         );
-        if is_rare && self.swarm.deaths > 0 && self.draw.one_in(12) {
+        // A pass of compaction is the longest of them.
+        let often = if step == Step::Compact { 4 } else { 12 };
+        if is_rare && self.swarm.deaths > 0 && self.draw.one_in(often) {
             let operations = self.draw.below_u64(60);
             self.disk.die_after(Some(operations));
         }

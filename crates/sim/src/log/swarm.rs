@@ -57,7 +57,7 @@ const ALL: [(Step, usize); 21] = [
     (Step::Truncate, 2),
     (Step::TruncateFully, 1),
     (Step::Evict, 3),
-    (Step::Compact, 6),
+    (Step::Compact, 12),
     (Step::Retain, 2),
     (Step::RemoveBuried, 3),
 ];
@@ -170,7 +170,7 @@ impl Swarm {
             segment_index_bytes: *draw.pick(&[48, 10 << 20, 10 << 20]).unwrap_or(&(10 << 20)),
             flush_mode: if draw.one_in(4) { FlushMode::Os } else { FlushMode::Durable },
             tail_bytes: *draw.pick(&[0, 500, 5000]).unwrap_or(&500),
-            compact: draw.one_in(4),
+            compact: draw.one_in(3),
             file_delete_delay: Millis(*draw.pick(&[0, 100]).unwrap_or(&0)),
             max_decompressed_bytes: 1 << 20,
             ..LogConfig::default()
