@@ -241,7 +241,10 @@ fn apply(files: &mut BTreeMap<PathBuf, Vec<u8>>, change: &Change<'_>, done: &mut
         }
         4 => {
             // Left by an interrupted replacement, or on its way out.
-            let endings = [".swap", ".cleaned", ".deleted", ".tmp", "x"];
+            let endings = [".swap", ".cleaned", ".deleted", ".tmp", ".x"];
+            if endings.iter().any(|ending| ends(ending)) {
+                return;
+            }
             let mut name = path.clone().into_os_string();
             name.push(endings[change.position % endings.len()]);
             let content = files.remove(&path).unwrap_or_default();
