@@ -199,22 +199,28 @@ impl LogView {
         if timestamp == timestamps::MAX {
             return self.max_timestamp();
         }
-        for segment in self.segments.iter() {
+        for segment in self.from_start() {
             let largest = self.largest(segment)?;
-            if largest.timestamp >= timestamp {
-                let from = segment.position_before_time(timestamp, self.log_start)?;
-                return self.first_record(
-                    segment,
-                    from,
-                    |header| {
-                        header.max_timestamp.0 >= timestamp
-                            && header.last_offset() >= self.log_start
-                    },
-                    timestamp,
-                );
+            if largest.timestamp < timestamp {
+                continue;
+            }
+            let from = segment.position_before_time(timestamp, self.log_start)?;
+            let wanted = |header: &BatchHeader| {
+                header.max_timestamp.0 >= timestamp && header.last_offset() >= self.log_start
+            };
+            // It may lie below the log's start: then a later segment has one.
+            if let Some(found) = self.first_record(segment, from, wanted, timestamp)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// The segments without those that lie wholly below the log's start and are to go.
+    fn from_start(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let ends = self.segments.iter().skip(1).map(|s| s.base);
+        let old = ends.take_while(|end| *end <= self.log_start).count();
+        self.segments.iter().skip(old)
     }
 
     fn largest(&self, segment: &Segment) -> Result<Largest, LogError> {
@@ -224,7 +230,7 @@ impl LogView {
 
     fn max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
         let mut found: Option<(&Arc<Segment>, Largest)> = None;
-        for segment in self.segments.iter() {
+        for segment in self.from_start() {
             let largest = self.largest(segment)?;
             if found.is_none_or(|(_, best)| largest.timestamp > best.timestamp) {
                 found = Some((segment, largest));

@@ -228,6 +228,28 @@ fn without_space_closed_segments_go_all_the_same() {
     assert_eq!(read_all(&log, Offset(40), 1000).len(), 11);
 }
 
+#[test]
+fn timestamps_are_looked_up_from_the_start_on_before_anything_has_gone() {
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let (mut log, _) = open(&dir, LogConfig { segment_ms: Millis(1000 * DAY), ..small() });
+    for i in 0..30 {
+        // The largest times come first, and in the middle of the second segment.
+        let time = if i < 10 || i == 12 { NOW.0 + DAY } else { NOW.0 + i };
+        append(&mut log, batch(&[time], 127));
+    }
+    log.flush_now().unwrap();
+    assert_eq!(log.segment_count(), 3);
+    assert!(log.advance_log_start(Offset(10)));
+    let offset = |log: &PartitionLog, time: i64| list_offset(log, time).map(|found| found.offset.0);
+    assert_eq!(offset(&log, NOW.0 + 15), Some(12));
+    assert_eq!(offset(&log, ottla_log::timestamps::MAX), Some(12));
+    assert!(log.advance_log_start(Offset(14)));
+    assert_eq!(offset(&log, NOW.0 + 5), Some(14));
+    assert_eq!(offset(&log, NOW.0 + 25), Some(25));
+    assert_eq!(offset(&log, NOW.0 + 30), None);
+}
+
 /// Appends, retains, writes the checkpoint, lets go, removes, until the power is cut.
 fn live(disk: &MemoryDisk, operations: u64, rng: &SeededRng) -> Option<()> {
     let dir = LogDir::open(Arc::new(disk.clone()), Path::new("/d"), Default::default()).ok()?;
