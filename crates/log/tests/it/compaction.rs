@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use bytes::{Bytes, BytesMut};
-use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
+use ottla_env::{Disk, DiskErrorKind};
 use ottla_log::{
     Answer, CleaningRules, CompactError, Compacted, CompactionTarget, Compactor, CompactorOptions,
     Dirt, LogConfig, LogError, OffsetCheckpoint, Offsets, OpenOptions, PartitionLog, Pass,
@@ -333,6 +333,15 @@ impl Run {
         }
     }
 
+    /// Of each key the last is there, whatever else is.
+    fn check_last(&self) {
+        let last = |records: Vec<Seen>| {
+            records.into_iter().map(|r| (r.key, r.value)).collect::<BTreeMap<_, _>>()
+        };
+        let all = self.written.iter().map(|w| w.seen.clone()).collect();
+        assert_eq!(last(read_committed(&self.host, 1 << 20)), last(all));
+    }
+
     /// The last value of each key below the checkpoint, and everything from there on.
     pub(crate) fn check(&self) {
         let clean = self.checkpoint.map_or(0, |c| c.0);
@@ -441,12 +450,7 @@ fn a_pass_can_be_interrupted_anywhere() {
                 break;
             }
         }
-        // Some groups may be done: of each key the last is there all the same.
-        let last = |records: Vec<Seen>| {
-            records.into_iter().map(|r| (r.key, r.value)).collect::<BTreeMap<_, _>>()
-        };
-        let all = run.written.iter().map(|w| w.seen.clone()).collect();
-        assert_eq!(last(read_committed(&run.host, 1 << 20)), last(all));
+        run.check_last();
         let left_over = disk.files().into_keys().filter(|path| {
             let name = path.to_string_lossy().into_owned();
             name.ends_with(".cleaned") || name.ends_with(".swap")
@@ -554,6 +558,38 @@ fn a_damaged_batch_makes_a_log_uncleanable() {
     file.write_at(&[Bytes::from_static(b"x")], 300).unwrap();
     let error = run.host.pass(None, 1 << 16, NOW).unwrap_err();
     assert!(matches!(error, CompactError::Failed(LogError::Corrupt { .. })), "{error}");
+}
+
+#[test]
+fn without_space_the_log_stays_as_it_was_and_the_next_pass_cleans_it() {
+    for action in ["open", "write", "rename"] {
+        let disk = MemoryDisk::new();
+        let mut run = Run::new(disk.clone());
+        for i in 0..60_u8 {
+            run.write(None, false, &[Put { key: Some(i % 5), value: Some(i) }], 0);
+        }
+        run.host.with_log(|log| log.flush_now()).unwrap();
+        for after in 0..3 {
+            let mut left = after;
+            disk.set_fault(Some(Box::new(move |did, path| {
+                let new = path.to_string_lossy().ends_with(".cleaned");
+                left -= i32::from(new && did == action);
+                (new && did == action && left < 0).then_some(DiskErrorKind::NoSpace)
+            })));
+            let error = run.host.pass(None, 1 << 16, NOW).unwrap_err();
+            assert!(matches!(&error, CompactError::Failed(e) if e.is_no_space()), "{error}");
+            disk.set_fault(None);
+            run.check_last();
+            let unfinished = disk.files().into_keys().filter(|path| {
+                let name = path.to_string_lossy();
+                name.ends_with(".cleaned") || name.ends_with(".swap")
+            });
+            assert_eq!(unfinished.count(), 0, "{action} {after}");
+            assert_eq!(run.host.with_log(|log| log.failure().cloned()), None);
+        }
+        run.compact(1 << 16);
+        run.check();
+    }
 }
 
 #[test]
