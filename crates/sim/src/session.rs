@@ -92,3 +92,18 @@ fn run_again(seed: u64, first: &Outcome) -> Option<Failure> {
     let what = format!("two runs differ: {first:?} and {second:?}");
     Some(Failure { seed, violation: crate::Violation { id: "determinism", what } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_does_the_same_twice() {
+        let plan =
+            Plan { first: 0, seeds: 40, until: None, jobs: 2, twice_every: 1, failures_max: 1 };
+        let report = run(&plan);
+        assert!(report.failures.is_empty(), "{:?}", report.failures);
+        assert_eq!((report.seeds, report.twice), (40, 40));
+        assert!(report.outcome.crashes() > 40, "{:?}", report.outcome);
+    }
+}

@@ -123,7 +123,7 @@ impl World {
                 log.log_end()
             );
         }
-        let (beyond, verbose) = (self.swarm.beyond, self.verbose);
+        let beyond = self.swarm.beyond;
         let only_synced = self.only_synced_is_safe;
         let damaged = self.damaged_before_start;
         let compact = self.is_compacted(dir, slot);
@@ -174,18 +174,8 @@ impl World {
             Ok(found) => found,
             Err(error) => return Err(self.unreadable(&error)),
         };
-        if self.verbose {
-            let header = |bytes: &Bytes| Batch::parse(bytes).map(|batch| *batch.header()).ok();
-            let headers = found.iter().filter_map(header);
-            let found: Vec<_> = headers.map(|h| (h.base_offset.0, h.last_offset().0)).collect();
-            eprintln!("found {found:?}");
-        }
+        self.tell_found(dir, slot, &found);
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
-        if verbose {
-            let expected: Vec<_> =
-                model.from(start).iter().map(|e| (e.base, e.last, e.bytes.len())).collect();
-            eprintln!("expected {expected:?}");
-        }
         let last = found.last().and_then(|bytes| Batch::parse(bytes).ok());
         let reached = last.map_or(start, |batch| batch.header().next_offset().0);
         if !compact {
@@ -215,6 +205,17 @@ impl World {
         self.outcome.checks += 1;
         self.serve(dir, slot, log);
         Ok(())
+    }
+
+    /// With `--seed`: what was found, and what was appended.
+    fn tell_found(&self, dir: usize, slot: usize, found: &[Bytes]) {
+        let Some(model) = self.model(dir, slot).filter(|_| self.verbose) else { return };
+        let header = |bytes: &Bytes| Batch::parse(bytes).map(|batch| *batch.header()).ok();
+        let headers = found.iter().filter_map(header);
+        let found: Vec<_> = headers.map(|h| (h.base_offset.0, h.last_offset().0)).collect();
+        let appended: Vec<_> = model.from(0).iter().map(|e| (e.base, e.last)).collect();
+        eprintln!("found {found:?}");
+        eprintln!("appended {appended:?}");
     }
 
     pub(super) fn model_mut(&mut self, dir: usize, slot: usize) -> Option<&mut Model> {
