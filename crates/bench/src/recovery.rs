@@ -51,9 +51,10 @@ fn one(name: &str, kind: Kind, gib: u64, batch: &Bytes) -> anyhow::Result<()> {
     let (address, stop) = (broker.address().to_owned(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed)
-                && driver::produce(&address, TOPIC, 0..PARTITIONS, batch, 16, IN_FLIGHT).is_ok()
-            {
+            let mut alive = true;
+            while alive && !stop.load(Ordering::Relaxed) {
+                let sent = driver::produce(&address, TOPIC, 0..PARTITIONS, batch, 16, IN_FLIGHT);
+                alive = sent.is_ok();
             }
         });
         thread::sleep(std::time::Duration::from_millis(500));
