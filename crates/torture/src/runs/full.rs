@@ -104,6 +104,11 @@ fn look(
     seeded: &mut Seeded,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
+    // Also waits until all partitions are ready after a start.
+    if let Err(error) = cluster.verify(node, seeded, tally) {
+        cluster.scene.failed("reading back from a full disk", &error);
+        return Ok(());
+    }
     let scene = &cluster.scene;
     let mut client = Client::open(node.address())?;
     let lasting = scene.world().lasting();
