@@ -156,6 +156,14 @@ pub enum AppendError {
     Failed(#[from] LogError),
 }
 
+impl ReadError {
+    /// Whether the same read of a fresh view can succeed.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_replaced())
+    }
+}
+
 /// Why nothing was read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
