@@ -17,6 +17,8 @@ mod life;
 #[cfg(test)]
 mod loading;
 #[cfg(test)]
+mod log_dirs;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod space;

@@ -174,12 +174,17 @@ impl Mover {
         Ok(Turn::Done)
     }
 
-    /// Waits as the setting wants it, for what was copied.
-    fn pay(&mut self, bytes: usize) {
+    /// Bytes a second, when there is a limit.
+    fn rate(&self) -> Option<u64> {
         let rate = self.shared.with_effective(|effective| {
             effective.dynamic_broker(RATE).and_then(|rate| rate.parse::<u64>().ok())
         });
-        let Some(rate) = rate.filter(|rate| *rate > 0) else {
+        rate.filter(|rate| *rate > 0)
+    }
+
+    /// Waits as the setting wants it, for what was copied.
+    fn pay(&mut self, bytes: usize) {
+        let Some(rate) = self.rate() else {
             self.paid = None;
             return;
         };
@@ -197,6 +202,10 @@ impl Mover {
                 work.claim.as_ref().is_some_and(ottla_log::Claim::is_wanted)
                     || !self.shared.partitions.moves.is_wanted(work.key, &work.of)
             });
+            if self.rate() != Some(rate) {
+                self.paid = None;
+                return;
+            }
             if left.is_zero() || wanted {
                 return;
             }

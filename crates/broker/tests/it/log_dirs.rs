@@ -1,0 +1,343 @@
+//! Several log directories: where partitions are, moving them while they are used, and what a
+//! restart or a failure in between leaves.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use ottla_env::{Disk, DiskErrorKind};
+use ottla_log::{DirState, parse_dir};
+use ottla_protocol::k34_alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
+use ottla_protocol::{
+    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, IncrementalAlterConfigsRequest,
+    Uuid,
+};
+
+use crate::data::{create, delete, fetch, fetched, values, write};
+use crate::fixture::{Client, LIMIT, Running, World};
+use crate::space::{delete_records, set};
+
+const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
+
+fn until(mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        if done() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("it never comes to that");
+}
+
+fn alter(client: &mut Client, path: &'static str, name: &'static str, index: i32) -> ErrorCode {
+    let topic = AlterReplicaLogDirTopic {
+        name: name.into(),
+        partitions: vec![index],
+        ..Default::default()
+    };
+    let dir = AlterReplicaLogDir { path: path.into(), topics: vec![topic], ..Default::default() };
+    let request = AlterReplicaLogDirsRequest { dirs: vec![dir], ..Default::default() };
+    let answer = client.ask(2, &request).unwrap();
+    assert_eq!(*answer.results[0].topic_name, *name);
+    assert_eq!(answer.results[0].partitions[0].partition_index, index);
+    answer.results[0].partitions[0].error_code.into()
+}
+
+/// Log directory, whether it is a copy, lag, size.
+type Place = (String, bool, i64, i64);
+
+fn places(client: &mut Client, name: &str) -> Vec<Place> {
+    let request = DescribeLogDirsRequest { topics: None, ..Default::default() };
+    let answer = client.ask(4, &request).unwrap();
+    let mut places = Vec::new();
+    for dir in &answer.results {
+        for topic in dir.topics.iter().filter(|topic| *topic.name == *name) {
+            for p in &topic.partitions {
+                let place = (dir.log_dir.to_string(), p.is_future_key, p.offset_lag);
+                places.push((place.0, place.1, place.2, p.partition_size));
+            }
+        }
+    }
+    places
+}
+
+fn is_at(client: &mut Client, name: &str, path: &str) -> bool {
+    let found = places(client, name);
+    matches!(found.as_slice(), [(dir, false, 0, _)] if dir == path)
+}
+
+fn home(client: &mut Client, name: &str) -> &'static str {
+    if is_at(client, name, "/data") { "/data" } else { "/more" }
+}
+
+fn other(path: &str) -> &'static str {
+    if path == "/data" { "/more" } else { "/data" }
+}
+
+/// The directory that the metadata has for the topic's first partition.
+fn noted(running: &Running, name: &str) -> Uuid {
+    let image = running.controller.image();
+    image.topic(name).unwrap().partition(0).unwrap().directories[0]
+}
+
+fn id_of(world: &World, path: &str) -> Uuid {
+    let text = world.disk.files()[&std::path::Path::new(path).join("meta.properties")].clone();
+    ottla_log::MetaProperties::decode(std::str::from_utf8(&text).unwrap())
+        .unwrap()
+        .directory_id
+        .unwrap()
+}
+
+fn throttle(client: &mut Client, rate: &str) {
+    let config =
+        AlterableConfig { name: RATE.into(), value: Some(rate.into()), ..Default::default() };
+    let resource =
+        AlterConfigsResource { resource_type: 4, configs: vec![config], ..Default::default() };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
+}
+
+/// Directories of this kind, wherever.
+fn dirs(world: &World, state: DirState) -> usize {
+    let names = ["/data", "/more"].into_iter().flat_map(|dir| {
+        world.disk.list(std::path::Path::new(dir)).unwrap().into_iter().map(|entry| entry.name)
+    });
+    names.filter(|name| parse_dir(name).is_some_and(|(_, found)| found == state)).count()
+}
+
+/// More than one piece of a copy, so that a throttled one is not done at once.
+fn fill(client: &mut Client, name: &'static str) -> usize {
+    for index in 0..8_u8 {
+        write(client, name, &vec![index; 300_000]);
+    }
+    8
+}
+
+fn all(client: &mut Client, name: &'static str, count: usize) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        let offset = i64::try_from(found.len()).unwrap();
+        let more = values(&fetched(client, &fetch(name, &[offset]))[0]);
+        assert!(!more.is_empty(), "{} of {count}", found.len());
+        found.extend(more);
+    }
+    assert_eq!(found.len(), count);
+    found
+}
+
+#[test]
+fn a_partition_moves_and_is_there_after_a_restart() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[("log.segment.bytes", "1048576")]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    fill(&mut client, "orders");
+    delete_records(&mut client, "orders", 2);
+    let (from, to) = (home(&mut client, "orders"), other(home(&mut client, "orders")));
+    until(|| noted(&running, "orders") == id_of(&world, from));
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+    until(|| is_at(&mut client, "orders", to));
+    assert_eq!(noted(&running, "orders"), id_of(&world, to));
+    assert_eq!(dirs(&world, DirState::Live), 2, "the partition's and the metadata's");
+    assert_eq!(dirs(&world, DirState::Future), 0);
+    assert_eq!(dirs(&world, DirState::Delete), 1);
+    // To where it is already.
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+    assert_eq!(write(&mut client, "orders", b"after"), 8);
+    let check = |client: &mut Client| {
+        assert_eq!(values(&fetched(client, &fetch("orders", &[2]))[0])[0], vec![2; 300_000]);
+        let out = fetched(client, &fetch("orders", &[1]))[0].error_code;
+        assert_eq!(ErrorCode::from(out), ErrorCode::OffsetOutOfRange);
+        assert_eq!(values(&fetched(client, &fetch("orders", &[8]))[0]), [b"after"]);
+    };
+    check(&mut client);
+    running.stop();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "orders", to));
+    check(&mut client);
+    // And killed, without a clean stop.
+    assert_eq!(alter(&mut client, from, "orders", 0), ErrorCode::None);
+    until(|| is_at(&mut client, "orders", from));
+    drop(running);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "orders", from));
+    check(&mut client);
+    assert_eq!(write(&mut client, "orders", b"more"), 9);
+    running.stop();
+}
+
+#[test]
+fn what_cannot_be_moved_is_refused_as_in_kafka() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let (from, to) = (home(&mut client, "orders"), other(home(&mut client, "orders")));
+    assert_eq!(alter(&mut client, "/nowhere", "orders", 0), ErrorCode::LogDirNotFound);
+    assert_eq!(alter(&mut client, "", "orders", 0), ErrorCode::LogDirNotFound);
+    assert_eq!(alter(&mut client, to, "orders", 1), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(alter(&mut client, to, "orders", -1), ErrorCode::UnknownTopicOrPartition);
+    let long: &'static str = "x".repeat(249).leak();
+    assert_eq!(alter(&mut client, to, long, 0), ErrorCode::InvalidTopicException);
+    // What is not there yet is created where it was wanted.
+    for (name, path) in [("a", to), ("b", to), ("c", to)] {
+        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
+        create(&mut client, name);
+        assert!(is_at(&mut client, name, path), "{name}");
+        until(|| noted(&running, name) == id_of(&world, path));
+    }
+    let failing = std::path::PathBuf::from(to);
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        (verb == "sync" && path.starts_with(&failing)).then_some(DiskErrorKind::Io)
+    })));
+    let request = crate::data::produce(
+        -1,
+        "a",
+        crate::data::batch(ottla_records::BatchOptions::default(), b"x"),
+    );
+    let answer = crate::data::produced(&mut client, &request);
+    assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::KafkaStorageError);
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::KafkaStorageError);
+    assert_eq!(alter(&mut client, from, "a", 0), ErrorCode::KafkaStorageError);
+    assert_eq!(alter(&mut client, from, "orders", 0), ErrorCode::None);
+    world.disk.set_fault(None);
+    drop(running);
+}
+
+#[test]
+fn a_move_is_seen_called_off_begun_again_and_goes_on_after_a_restart() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let count = fill(&mut client, "orders");
+    let (from, to) = (home(&mut client, "orders"), other(home(&mut client, "orders")));
+    throttle(&mut client, "1000");
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+    // The first piece of a copy is not waited for; the next ones take an hour.
+    let half_done = |client: &mut Client| {
+        let found = places(client, "orders");
+        let copy = found.iter().find(|place| place.1);
+        copy.is_some_and(|(dir, _, lag, size)| dir == to && (1..8).contains(lag) && *size > 0)
+            && found.iter().any(|place| place.0 == from && !place.1 && place.3 > 2_400_000)
+    };
+    until(|| half_done(&mut client));
+    assert_eq!(dirs(&world, DirState::Future), 1);
+    // Called off.
+    assert_eq!(alter(&mut client, from, "orders", 0), ErrorCode::None);
+    assert!(is_at(&mut client, "orders", from));
+    until(|| dirs(&world, DirState::Future) == 0);
+    throttle(&mut client, "2000");
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+    until(|| half_done(&mut client));
+    let begun = places(&mut client, "orders").iter().find(|place| place.1).unwrap().3;
+    running.stop();
+    assert_eq!(dirs(&world, DirState::Future), 1);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    // The copy is taken up again, and goes on when it may.
+    until(|| {
+        let found = places(&mut client, "orders");
+        found.iter().any(|(dir, future, _, size)| dir == to && *future && *size >= begun)
+    });
+    write(&mut client, "orders", b"meanwhile");
+    throttle(&mut client, "100000000");
+    until(|| is_at(&mut client, "orders", to));
+    assert_eq!(all(&mut client, "orders", count + 1)[count], b"meanwhile");
+    running.stop();
+}
+
+#[test]
+fn a_topic_deleted_on_its_way_leaves_nothing() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    fill(&mut client, "orders");
+    let to = other(home(&mut client, "orders"));
+    throttle(&mut client, "1000");
+    assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+    until(|| dirs(&world, DirState::Future) == 1);
+    delete(&mut client, "orders");
+    until(|| dirs(&world, DirState::Future) == 0);
+    assert_eq!(dirs(&world, DirState::Delete), 1);
+    // One of the same name is another.
+    create(&mut client, "orders");
+    assert_eq!(write(&mut client, "orders", b"new"), 0);
+    assert_eq!(all(&mut client, "orders", 1), [b"new"]);
+    running.stop();
+}
+
+/// Lets the others end also when the test fails.
+struct EndsWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for EndsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_is_lost_while_it_moves_to_and_fro() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[("log.segment.bytes", "1048576")]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    let done = AtomicBool::new(false);
+    let mut written = Vec::new();
+    std::thread::scope(|scope| {
+        let producers: Vec<_> = (0..3)
+            .map(|producer: u64| {
+                let (mut client, done) = (running.client(), &done);
+                scope.spawn(move || {
+                    let mut acknowledged = Vec::new();
+                    let mut index = 0_u64;
+                    while !done.load(Ordering::Relaxed) {
+                        let mut value = vec![0; 3000];
+                        value[..8].copy_from_slice(&producer.to_be_bytes());
+                        value[8..16].copy_from_slice(&index.to_be_bytes());
+                        acknowledged.push((write(&mut client, "orders", &value), value));
+                        index += 1;
+                    }
+                    acknowledged
+                })
+            })
+            .collect();
+        // A reader follows, and never misses one.
+        let (mut reader, finished) = (running.client(), &done);
+        let reading = scope.spawn(move || {
+            let mut next = 0;
+            while !finished.load(Ordering::Relaxed) {
+                let found = values(&fetched(&mut reader, &fetch("orders", &[next]))[0]);
+                next += i64::try_from(found.len()).unwrap();
+            }
+            next
+        });
+        let _ends = EndsWhenDropped(&done);
+        let begun = Instant::now();
+        for _ in 0..6 {
+            let to = other(home(&mut client, "orders"));
+            set(&mut client, "orders", "retention.ms", "-1");
+            assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+            until(|| is_at(&mut client, "orders", to));
+            assert!(begun.elapsed() < LIMIT * 4);
+        }
+        done.store(true, Ordering::Relaxed);
+        for producer in producers {
+            written.extend(producer.join().unwrap());
+        }
+        assert!(reading.join().unwrap() > 0);
+    });
+    written.sort();
+    let expected: Vec<Vec<u8>> = written.into_iter().map(|(_, value)| value).collect();
+    assert!(all(&mut client, "orders", expected.len()) == expected);
+    drop(running);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(all(&mut client, "orders", expected.len()) == expected);
+    running.stop();
+}
