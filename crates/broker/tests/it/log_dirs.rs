@@ -272,6 +272,58 @@ fn a_topic_deleted_on_its_way_leaves_nothing() {
     running.stop();
 }
 
+/// Files of the topic's first partition in a log directory, and its content put into another one.
+type Files = Vec<(std::ffi::OsString, Vec<u8>)>;
+
+fn files(world: &World, dir: &str, name: &str) -> Files {
+    let dir = format!("{dir}/{name}-0");
+    let found = world.disk.files().into_iter().filter(|(path, _)| path.starts_with(&dir));
+    found.map(|(path, content)| (path.file_name().unwrap().to_owned(), content)).collect()
+}
+
+fn put(world: &World, dir: &str, name: &str, content: Files) {
+    let dir = std::path::PathBuf::from(format!("{dir}/{name}-0"));
+    if world.disk.exists(&dir).unwrap() {
+        world.disk.remove_dir_all(&dir).unwrap();
+    }
+    world.disk.create_dir(&dir).unwrap();
+    for (name, content) in content {
+        world.disk.write_atomically(&dir.join(name), content.into()).unwrap();
+    }
+}
+
+#[test]
+fn of_two_directories_of_one_partition_the_longer_counts_then_what_the_metadata_names() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    write(&mut client, "orders", b"a");
+    let from = home(&mut client, "orders");
+    until(|| noted(&running, "orders") == id_of(&world, from));
+    running.stop();
+    let short = files(&world, from, "orders");
+    // As after a crash between the two renames of a move: equal, and the metadata decides.
+    put(&world, other(from), "orders", short.clone());
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "orders", from));
+    assert_eq!(dirs(&world, DirState::Stray), 1);
+    assert_eq!(write(&mut client, "orders", b"b"), 1);
+    running.stop();
+    // The other went on alone.
+    let long = files(&world, from, "orders");
+    put(&world, from, "orders", short);
+    put(&world, other(from), "orders", long);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "orders", other(from)));
+    assert_eq!(all(&mut client, "orders", 2), [b"a", b"b"]);
+    until(|| noted(&running, "orders") == id_of(&world, other(from)));
+    assert_eq!(dirs(&world, DirState::Stray), 2);
+    running.stop();
+}
+
 /// Lets the others end also when the test fails.
 struct EndsWhenDropped<'a>(&'a AtomicBool);
 

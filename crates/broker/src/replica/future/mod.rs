@@ -240,10 +240,9 @@ impl Partitions {
         let Some(begun) = state.begun.remove(&hosted.name) else { return };
         let key = (hosted.topic_id, hosted.name.partition);
         // A request that came first counts.
-        if !state.moves.contains_key(&key) {
-            let target = begun.volume;
-            state.moves.insert(key, Move::new(Arc::clone(hosted), target, Some(begun)));
-        }
+        let target = begun.volume;
+        let resumed = || Move::new(Arc::clone(hosted), target, Some(begun));
+        state.moves.entry(key).or_insert_with(resumed);
         drop(state);
         self.moves.wake();
     }
