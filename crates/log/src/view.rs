@@ -199,7 +199,7 @@ impl LogView {
         if timestamp == timestamps::MAX {
             return self.max_timestamp();
         }
-        for segment in self.from_start() {
+        for segment in self.readable_segments() {
             let largest = self.largest(segment)?;
             if largest.timestamp < timestamp {
                 continue;
@@ -217,7 +217,7 @@ impl LogView {
     }
 
     /// The segments without those that lie wholly below the log's start and are to go.
-    fn from_start(&self) -> impl Iterator<Item = &Arc<Segment>> {
+    fn readable_segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
         let ends = self.segments.iter().skip(1).map(|s| s.base);
         let old = ends.take_while(|end| *end <= self.log_start).count();
         self.segments.iter().skip(old)
@@ -230,7 +230,7 @@ impl LogView {
 
     fn max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
         let mut found: Option<(&Arc<Segment>, Largest)> = None;
-        for segment in self.from_start() {
+        for segment in self.readable_segments() {
             let largest = self.largest(segment)?;
             if found.is_none_or(|(_, best)| largest.timestamp > best.timestamp) {
                 found = Some((segment, largest));

@@ -351,10 +351,10 @@ mod tests {
             sync.run(wait).unwrap();
         };
         std::thread::scope(|scope| {
-            scope.spawn(&one);
+            scope.spawn(one);
             seen.recv().unwrap();
             // These cannot be served by the one that runs already.
-            let others: Vec<_> = (0..3).map(|_| scope.spawn(&one)).collect();
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(one)).collect();
             for _ in 0..4 {
                 go.send(()).unwrap();
             }

@@ -33,16 +33,14 @@ fn try_write(
 
 /// Writes until it is refused; the offsets that were acknowledged end here.
 fn write_until_refused(client: &mut Client, name: &'static str, size: usize) -> i64 {
-    let mut end = 0;
-    for step in 0..STEPS_MAX {
-        let answer = try_write(client, name, [-1, 1][step % 2], size);
+    for (end, acks) in (0..).zip([-1, 1].into_iter().cycle()).take(STEPS_MAX) {
+        let answer = try_write(client, name, acks, size);
         if answer.error_code != 0 {
             assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::PolicyViolation);
             assert!(answer.error_message.is_some_and(|why| why.contains("space")), "a sentence");
             return end;
         }
         assert_eq!(answer.base_offset, end);
-        end += 1;
     }
     panic!("the disk never gets full");
 }

@@ -213,9 +213,9 @@ fn one_batch(rng: &SeededRng, model: &mut Model, time: i64) -> BytesMut {
         return batch(&[time], size);
     };
     let transactional = producer == 2;
-    if transactional && model.open[2].is_some() && rng.next_u64() % 2 == 0 {
+    if transactional && model.open[2].is_some() && rng.next_u64().is_multiple_of(2) {
         model.open[2] = None;
-        return marker(producer as i64, rng.next_u64() % 2 == 0);
+        return marker(producer as i64, rng.next_u64().is_multiple_of(2));
     }
     model.sequences[producer] += 1;
     if transactional {
@@ -284,7 +284,7 @@ fn life(seed: u64, left: u64, config: &LogConfig) -> usize {
         model.refuse();
         assert_eq!(log.log_end().0, model.end(), "{what}");
         assert_eq!(read_all(&log, Offset(0), 700).len(), model.batches.len(), "{what}");
-        if rng.next_u64() % 4 == 0 {
+        if rng.next_u64().is_multiple_of(4) {
             // Still no space, perhaps: tried again later.
             let _still_full = log.resume(NOW);
         }
@@ -293,7 +293,7 @@ fn life(seed: u64, left: u64, config: &LogConfig) -> usize {
         check(&log, &model, &what);
         if halts < 3 {
             drop(log);
-            full.store(rng.next_u64() % 2 == 0, Ordering::SeqCst);
+            full.store(rng.next_u64().is_multiple_of(2), Ordering::SeqCst);
         }
     }
     full.store(false, Ordering::SeqCst);
@@ -302,7 +302,7 @@ fn life(seed: u64, left: u64, config: &LogConfig) -> usize {
     check(&log, &model, &what);
     let epoch = log.epochs().latest();
     // It is all there after a stop, and after a power cut.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         log.flush_now().unwrap();
         disk.crash(|_| Survival::Nothing);
     } else {

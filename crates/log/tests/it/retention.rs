@@ -300,7 +300,7 @@ fn live(disk: &MemoryDisk, operations: u64, rng: &SeededRng) -> Option<()> {
         dir.write_offsets(OffsetCheckpoint::LogStart, &starts).ok()?;
         let needed = host.log.lock().unwrap().delete_old_segments(start);
         commit(needed);
-        dir.remove_buried(Millis(0), rng.next_u64() % 2 == 0).ok()?;
+        dir.remove_buried(Millis(0), rng.next_u64().is_multiple_of(2)).ok()?;
     }
     None
 }
