@@ -18,7 +18,8 @@ pub enum Habit {
     Usual,
     /// Blocks are set aside at once, so that files are longer than their data.
     Eager,
-    /// And their data may not be there: tails of zeros.
+    /// And their data may not be there: tails of zeros. Without `discard` they would be blocks of
+    /// deleted files, sound batches of other logs among them, which no log can tell from its own.
     Careless,
     /// A rename does not wait for the data of the file that is renamed.
     Unordered,
@@ -32,7 +33,7 @@ impl Habit {
         match self {
             Self::Usual => "loop,noatime",
             Self::Eager => "loop,noatime,nodelalloc",
-            Self::Careless => "loop,noatime,nodelalloc,data=writeback,noauto_da_alloc",
+            Self::Careless => "loop,noatime,nodelalloc,data=writeback,noauto_da_alloc,discard",
             Self::Unordered => "loop,noatime,noauto_da_alloc",
         }
     }
@@ -43,7 +44,7 @@ impl Habit {
         match self {
             Self::Usual => "usual",
             Self::Eager => "nodelalloc",
-            Self::Careless => "nodelalloc,data=writeback,noauto_da_alloc",
+            Self::Careless => "nodelalloc,data=writeback,noauto_da_alloc,discard",
             Self::Unordered => "noauto_da_alloc",
         }
     }
