@@ -19,8 +19,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::HostedPartition;
-use super::future::Moves;
 use super::damage::KnownDamage;
+use super::future::Moves;
 use super::metadata::OnChanges;
 use super::volume::{Job, Key, Volume};
 
