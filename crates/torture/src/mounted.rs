@@ -18,10 +18,9 @@ pub enum Habit {
     Usual,
     /// Blocks are set aside at once, so that files are longer than their data.
     Eager,
-    /// And their data may not be there: tails of zeros. Without `discard` they would be blocks of
-    /// deleted files, sound batches of other logs among them, which no log can tell from its own.
+    /// And a rename does not wait for the data of the file that is renamed.
     Careless,
-    /// A rename does not wait for the data of the file that is renamed.
+    /// Only that.
     Unordered,
 }
 
@@ -33,7 +32,7 @@ impl Habit {
         match self {
             Self::Usual => "loop,noatime",
             Self::Eager => "loop,noatime,nodelalloc",
-            Self::Careless => "loop,noatime,nodelalloc,data=writeback,noauto_da_alloc,discard",
+            Self::Careless => "loop,noatime,nodelalloc,noauto_da_alloc",
             Self::Unordered => "loop,noatime,noauto_da_alloc",
         }
     }
@@ -44,7 +43,7 @@ impl Habit {
         match self {
             Self::Usual => "usual",
             Self::Eager => "nodelalloc",
-            Self::Careless => "nodelalloc,data=writeback,noauto_da_alloc,discard",
+            Self::Careless => "nodelalloc,noauto_da_alloc",
             Self::Unordered => "noauto_da_alloc",
         }
     }

@@ -63,6 +63,8 @@ impl Recipe {
             command.args(["-o", setting]);
         }
         command.env("LD_PRELOAD", self.shim.library()).env("TORTURE_CONTROL", control.path());
+        // It would be taken for a setting.
+        command.env_remove("OTTLA_BIN");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(self.log_file()?);
         let mut child = command.spawn().context("cannot start the broker")?;
         let lines = program::lines(child.stdout.take().context("the broker has no output")?);
