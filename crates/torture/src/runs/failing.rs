@@ -30,6 +30,8 @@ struct Failure {
     fault: Fault,
     /// The directory of the metadata log: the broker has to end.
     is_fatal: bool,
+    /// A write or a sync of a log itself.
+    is_log: bool,
     /// Made by the committer: no request that is sent later may be granted.
     is_commit: bool,
     /// Takes the whole directory with it, not only a partition that is being made.
@@ -100,12 +102,13 @@ fn draw(seeded: &mut Seeded) -> Failure {
         6 => (vec![Op::SyncDir, Op::Rename, Op::SyncFs], "", seeded.between(1, 4)),
         _ => (vec![Op::Create], "", seeded.between(1, 4)),
     };
-    let is_commit = ending == ".log" && !is_fatal;
+    let is_log = ending == ".log";
+    let is_commit = is_log && !is_fatal;
     let is_final = !ops.contains(&Op::Create);
     let action = Action::Fail { errno: EIO, sticky: false };
     let ending = ending.to_owned();
     let fault = Fault { action, when: When::Before, ops, path, ending, nth };
-    Failure { fault, is_fatal, is_commit, is_final }
+    Failure { fault, is_fatal, is_log, is_commit, is_final }
 }
 
 /// The partitions that a failure takes with it, and those that come and go: they may lie anywhere.
@@ -144,14 +147,20 @@ fn nemesis(
         return Ok("killed, as nothing failed in time");
     }
     if failure.is_fatal {
-        let ended = node.ended_within(PATIENCE)?;
+        let patience = if failure.is_log { PATIENCE } else { linger };
+        let ended = node.ended_within(patience)?;
         scene.stop();
-        if ended.is_none() {
+        // A snapshot that cannot be written is no end: the log has it all.
+        if ended.is_none() && failure.is_log {
             let what = "the metadata log failed, and the broker goes on".to_owned();
             scene.world().wrong(Rule::AfterFailure, what);
         }
         node.kill()?;
-        return Ok("the metadata log failed");
+        return Ok(if failure.is_log {
+            "the metadata log failed"
+        } else {
+            "a file beside the metadata log failed"
+        });
     }
     std::thread::sleep(linger);
     scene.stop();
