@@ -106,6 +106,12 @@ impl LogError {
         matches!(self, Self::Disk(e) if e.kind == DiskErrorKind::NoSpace && e.action != "sync")
     }
 
+    /// Whether a sync failed: what was written before may be lost, and trying again proves nothing.
+    #[must_use]
+    pub fn is_failed_sync(&self) -> bool {
+        matches!(self, Self::Disk(e) if e.action == "sync")
+    }
+
     /// Whether the same read of a fresh view can succeed.
     #[must_use]
     pub fn is_replaced(&self) -> bool {

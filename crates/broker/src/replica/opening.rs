@@ -179,6 +179,10 @@ impl Partitions {
                     if !told {
                         tell_of(&job, &error);
                     }
+                    if error.is_failed_sync() {
+                        // Nothing that was written there can be trusted to be on the disk (L9).
+                        volume.dir.fail(&error);
+                    }
                     told = volume.dir.failure().is_some();
                     self.insert_failed(job.key);
                     if error.is_no_space() {

@@ -160,6 +160,36 @@ fn a_directory_that_fails_takes_only_its_partitions_with_it() {
     running.stop();
 }
 
+#[test]
+fn a_sync_that_fails_for_a_new_partition_is_the_directorys_end() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in ["one", "two"] {
+        create(&mut client, name);
+        write(&mut client, name, b"a");
+    }
+    world.disk.set_fault(Some(Box::new(|verb, path| {
+        (verb == "sync" && path.starts_with("/more")).then_some(DiskErrorKind::Io)
+    })));
+    // One of them is placed there.
+    for name in ["three", "four"] {
+        create(&mut client, name);
+    }
+    until(|| running.controller.image().broker(NodeId(1)).unwrap().log_dirs.len() == 1);
+    let code = |client: &mut Client, name| {
+        let answer = produced(client, &produce(-1, name, batch(BatchOptions::default(), b"b")));
+        ErrorCode::from(answer.error_code)
+    };
+    for pair in [["one", "two"], ["three", "four"]] {
+        let mut codes = pair.map(|name| code(&mut client, name));
+        codes.sort_by_key(|code| code.code());
+        assert_eq!(codes, [ErrorCode::None, ErrorCode::KafkaStorageError], "{pair:?}");
+    }
+    drop(running);
+    world.disk.set_fault(None);
+}
+
 /// A batch of an idempotent producer, with this timestamp.
 fn produced_by(id: i64, timestamp: i64) -> bytes::Bytes {
     let options = BatchOptions {
