@@ -146,6 +146,8 @@ fn next_sound(
     let mut buffer = vec![0; CHUNK];
     while at.saturating_add(HEADER_LEN as u64) <= stop {
         let n = file.read_at(&mut buffer, at)?;
+        // A file can be longer than it was found to be: what is behind is not looked at.
+        let n = n.min(usize::try_from(stop - at).unwrap_or(n));
         let bytes = buffer.get(..n).unwrap_or_default();
         let Some(last) = n.checked_sub(HEADER_LEN) else { break };
         for i in 0..=last {
@@ -296,6 +298,20 @@ mod tests {
                     at - second
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_it_was_found_is_looked_at_up_to_there() {
+        let (second, third, mut all) = three(300);
+        all[second + 30] ^= 0x41;
+        let file = MemoryDisk::new().open(Path::new("/l"), OpenMode::Create).unwrap();
+        file.write_at(&[Bytes::copy_from_slice(&all)], 0).unwrap();
+        for len in second + 1..all.len() {
+            let found = judge(&*file, len as u64, second as u64, Offset(1)).unwrap();
+            let expected =
+                if len < third { Judgement::Torn } else { Judgement::Damaged { next: None } };
+            assert_eq!(found, expected, "{len}");
         }
     }
 
