@@ -30,6 +30,7 @@ mod settings;
 mod shared;
 mod space;
 mod storage_upkeep;
+mod timetable;
 mod topics;
 mod upkeep;
 mod worker;

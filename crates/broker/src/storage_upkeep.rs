@@ -14,11 +14,10 @@ use crate::registration;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::space::{Change, SpaceSettings, WAIT_FULL};
+use crate::timetable::{Timetable, WAIT_MAX};
 
 /// How often files and directories that were put aside are looked for.
 const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest that the thread sleeps.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A directory whose space cannot be measured is asked again after this long.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
 
@@ -76,65 +75,15 @@ enum Task {
     Measure(usize),
 }
 
-#[derive(Debug)]
-struct Row {
-    task: Task,
-    every: Duration,
-    next: Instant,
-}
-
-/// When what is due.
-#[derive(Debug)]
-struct Timetable {
-    rows: Vec<Row>,
-}
-
-impl Timetable {
-    fn new(settings: &Settings, dirs: usize, now: Instant) -> Self {
-        let first = settings.first_task_delay;
-        let expire = settings.producer_check_interval;
-        let mut rows = vec![
-            (Task::Retain, settings.retention_interval, first),
-            (Task::Remove, REMOVE_INTERVAL, REMOVE_INTERVAL),
-            (Task::ExpireProducers, expire, expire),
-        ];
-        rows.extend((0..dirs).map(|dir| (Task::Measure(dir), WAIT_MAX, Duration::ZERO)));
-        let row = |(task, every, first)| Row { task, every, next: later(now, first) };
-        Self { rows: rows.into_iter().map(row).collect() }
-    }
-
-    fn wait(&self, now: Instant) -> Duration {
-        let next = self.rows.iter().map(|row| row.next).min();
-        next.map_or(WAIT_MAX, |next| next.saturating_duration_since(now)).min(WAIT_MAX)
-    }
-
-    fn take_due(&mut self, now: Instant) -> Vec<Task> {
-        let due = self.rows.iter_mut().filter(|row| row.next <= now);
-        due.map(|row| {
-            row.next = later(now, row.every);
-            row.task
-        })
-        .collect()
-    }
-
-    /// Space is measured soon, if it is not anyway.
-    fn measure_soon(&mut self, now: Instant) {
-        for row in self.rows.iter_mut().filter(|row| matches!(row.task, Task::Measure(_))) {
-            row.next = row.next.min(later(now, WAIT_FULL));
-        }
-    }
-
-    /// The next time of a task is this.
-    fn again(&mut self, task: Task, at: Instant) {
-        for row in self.rows.iter_mut().filter(|row| row.task == task) {
-            row.next = at;
-        }
-    }
-}
-
-/// Far enough away when the clock cannot say it.
-fn later(now: Instant, wait: Duration) -> Instant {
-    now.checked_add(wait).or_else(|| now.checked_add(WAIT_MAX)).unwrap_or(now)
+fn timetable(settings: &Settings, dirs: usize, now: Instant) -> Timetable<Task> {
+    let expire = settings.producer_check_interval;
+    let rows = [
+        (Task::Retain, settings.retention_interval, settings.first_task_delay),
+        (Task::Remove, REMOVE_INTERVAL, REMOVE_INTERVAL),
+        (Task::ExpireProducers, expire, expire),
+    ];
+    let measures = (0..dirs).map(|dir| (Task::Measure(dir), WAIT_MAX, Duration::ZERO));
+    Timetable::new(rows.into_iter().chain(measures), now)
 }
 
 /// Starts the thread; it ends when it is unparked while the broker stops.
@@ -146,7 +95,7 @@ fn run(shared: &Arc<Shared>) {
     let requests = &shared.storage;
     requests.thread.get_or_init(std::thread::current);
     let begun = Instant::now();
-    let mut timetable = Timetable::new(&shared.settings, shared.space.len(), begun);
+    let mut timetable = timetable(&shared.settings, shared.space.len(), begun);
     loop {
         if shared.is_stopping() {
             return;
@@ -156,7 +105,8 @@ fn run(shared: &Arc<Shared>) {
         }
         let now = Instant::now();
         if requests.full.swap(false, Ordering::AcqRel) {
-            timetable.measure_soon(now);
+            // Space is measured soon, if it is not anyway.
+            timetable.soon(|task| matches!(task, Task::Measure(_)), now, WAIT_FULL);
         }
         let since = Millis(i64::try_from((now - begun).as_millis()).unwrap_or(i64::MAX));
         for task in timetable.take_due(now) {
@@ -181,7 +131,7 @@ fn measure(
     shared: &Shared,
     dir: usize,
     (now, since): (Instant, Millis),
-    timetable: &mut Timetable,
+    timetable: &mut Timetable<Task>,
 ) {
     let Some(space) = shared.space.get(dir).filter(|space| !space.has_failed()) else { return };
     space.set(shared.with_effective(SpaceSettings::read));
@@ -189,11 +139,11 @@ fn measure(
         warn!(%error, "free space is not known");
         (Change::Nothing, UNKNOWN_WAIT)
     });
-    timetable.again(Task::Measure(dir), later(now, wait));
+    timetable.again(Task::Measure(dir), now, wait);
     match change {
         Change::Nothing => {}
         // What may go makes room now, and not at its usual time.
-        Change::Full => timetable.again(Task::Retain, now),
+        Change::Full => timetable.again(Task::Retain, now, Duration::ZERO),
         Change::Back => shared.partitions.resume(dir, shared.now()),
     }
     if space.is_full() {
@@ -221,7 +171,7 @@ mod tests {
     use ottla_metadata::configs::{BrokerProperties, Effective};
     use ottla_protocol::NodeId;
 
-    fn timetable(start: Instant) -> Timetable {
+    fn timetable(start: Instant) -> Timetable<Task> {
         let image = Image::default();
         let properties: BrokerProperties = [
             ("log.retention.check.interval.ms", "7000"),
@@ -231,7 +181,7 @@ mod tests {
         .into_iter()
         .collect();
         let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
-        Timetable::new(&Settings::read(&effective), 1, start)
+        super::timetable(&Settings::read(&effective), 1, start)
     }
 
     #[test]
@@ -245,7 +195,7 @@ mod tests {
             for task in timetable.take_due(now) {
                 seen.push(((now - start).as_secs(), task));
                 if task == Task::Measure(0) {
-                    timetable.again(task, now + Duration::from_secs(9));
+                    timetable.again(task, now, Duration::from_secs(9));
                 }
             }
         }

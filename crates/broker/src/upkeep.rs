@@ -1,4 +1,5 @@
-//! The thread for what comes back every so often: checkpoints, partitions that idle. Must not know what is in checkpoints or logs.
+//! The thread for what comes back every so often: checkpoints, partitions that idle. Must not know
+//! what is in checkpoints or logs.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use ottla_log::OffsetCheckpoint;
 
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::timetable::Timetable;
 
 /// How often idle partitions are looked at.
 const TICK_INTERVAL: Duration = Duration::from_secs(60);
@@ -19,57 +21,20 @@ enum Task {
     Tick,
 }
 
-#[derive(Debug)]
-struct Row {
-    task: Task,
-    every: Duration,
-    next: Instant,
-}
-
-/// When what is due.
-#[derive(Debug)]
-struct Timetable {
-    rows: Vec<Row>,
-}
-
-impl Timetable {
-    fn new(settings: &Settings, now: Instant) -> Self {
-        let rows = [
-            (Task::Checkpoint(OffsetCheckpoint::HighWatermark), settings.high_watermark_interval),
-            (Task::Checkpoint(OffsetCheckpoint::RecoveryPoint), settings.recovery_point_interval),
-            (Task::Checkpoint(OffsetCheckpoint::LogStart), settings.log_start_interval),
-            (Task::Tick, TICK_INTERVAL),
-        ];
-        let row = |(task, every)| Row { task, every, next: later(now, every) };
-        Self { rows: rows.into_iter().map(row).collect() }
-    }
-
-    /// How long nothing is due.
-    fn wait(&self, now: Instant) -> Duration {
-        let next = self.rows.iter().map(|row| row.next).min();
-        next.map_or(TICK_INTERVAL, |next| next.saturating_duration_since(now))
-    }
-
-    /// What is due, and from now on due again later.
-    fn take_due(&mut self, now: Instant) -> Vec<Task> {
-        let due = self.rows.iter_mut().filter(|row| row.next <= now);
-        due.map(|row| {
-            row.next = later(now, row.every);
-            row.task
-        })
-        .collect()
-    }
-}
-
-/// Far enough away when the clock cannot say it.
-fn later(now: Instant, wait: Duration) -> Instant {
-    now.checked_add(wait).or_else(|| now.checked_add(TICK_INTERVAL)).unwrap_or(now)
+fn timetable(settings: &Settings, now: Instant) -> Timetable<Task> {
+    let rows = [
+        (Task::Checkpoint(OffsetCheckpoint::HighWatermark), settings.high_watermark_interval),
+        (Task::Checkpoint(OffsetCheckpoint::RecoveryPoint), settings.recovery_point_interval),
+        (Task::Checkpoint(OffsetCheckpoint::LogStart), settings.log_start_interval),
+        (Task::Tick, TICK_INTERVAL),
+    ];
+    Timetable::new(rows.map(|(task, every)| (task, every, every)), now)
 }
 
 /// Starts the thread; it ends when it is unparked while the broker stops.
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("ottla-upkeep".to_owned()).spawn(move || {
-        let mut timetable = Timetable::new(&shared.settings, Instant::now());
+        let mut timetable = timetable(&shared.settings, Instant::now());
         shared.partitions.wake_for_checkpoints();
         loop {
             std::thread::park_timeout(timetable.wait(Instant::now()));
@@ -101,7 +66,7 @@ mod tests {
         let properties: BrokerProperties = [(interval, "7000")].into_iter().collect();
         let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
         let start = Instant::now();
-        let mut timetable = Timetable::new(&Settings::read(&effective), start);
+        let mut timetable = timetable(&Settings::read(&effective), start);
         let mut seen = Vec::new();
         let mut now = start;
         while now < start + Duration::from_secs(15) {
