@@ -17,6 +17,7 @@ use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::log_dir::LogDir;
 use crate::names::{self, TopicPartition};
 use crate::open_files::FileSlot;
+use crate::txn_index;
 
 /// A partition's directory.
 #[derive(Debug)]
@@ -423,7 +424,24 @@ impl Segment {
         state.look = Look::Known;
         state.hints = Default::default();
         drop(state);
-        self.cut_files(position)
+        self.cut_files(position)?;
+        self.cut_aborted(offset)
+    }
+
+    /// Takes the transactions that ended at or after `offset` out of the index of them. Cut, not
+    /// written anew: there may be no space.
+    fn cut_aborted(&self, offset: Offset) -> Result<(), LogError> {
+        let (disk, path) = (self.dir.disk(), self.path(names::TXN_INDEX));
+        if !disk.exists(&path)? {
+            return Ok(());
+        }
+        let bytes = disk.read(&path)?;
+        let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
+        let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default()).unwrap_or_default();
+        let kept = entries.iter().take_while(|e| e.last_offset < offset).count();
+        let file = disk.open(&path, OpenMode::Write)?;
+        file.set_len((kept * txn_index::ENTRY) as u64)?;
+        Ok(file.sync_data()?)
     }
 
     /// Takes everything out of the segment, of which nothing counts; syncs its files, those that

@@ -23,7 +23,6 @@ pub use judge::{Judgement, judge};
 use producers::Snapshots;
 pub(crate) use producers::{check_aborted, load as producers, remove_snapshots};
 use recover::Recovered;
-pub(crate) use recover::cut_txn_index;
 pub(crate) use resume::resume;
 
 use crate::error::LogError;

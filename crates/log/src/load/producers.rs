@@ -1,7 +1,6 @@
 //! Producer state at start: the newest snapshot that can be read, and the batches after it. Must
 //! not know the producers' rules.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -149,11 +148,6 @@ pub(crate) fn check_aborted<'a>(
     mark!("aborted-transactions-from-batches");
     let path = segment.path(names::TXN_INDEX);
     Ok(dir.disk().write_atomically(&path, Bytes::from(content))?)
-}
-
-/// Replaces what a derived file holds, whole or not at all.
-pub(super) fn replace(segment: &Segment, path: &Path, content: Vec<u8>) -> Result<(), LogError> {
-    Ok(segment.dir.disk().write_atomically(path, Bytes::from(content))?)
 }
 
 /// The newest snapshot in a range of offsets that can be read; those that cannot are removed.

@@ -18,7 +18,6 @@ use crate::error::LogError;
 use crate::names::{self, LOG};
 use crate::partition_log::{Active, OpenOptions, SyncOn};
 use crate::segment::{Found, PartitionDir, Segment};
-use crate::txn_index;
 
 /// The log's end as recovered.
 pub(super) struct Recovered {
@@ -296,14 +295,4 @@ impl Recovered {
             epochs_behind: false,
         }
     }
-}
-
-/// Takes the transactions that ended at or after `offset` out of a segment's index of them.
-pub(crate) fn cut_txn_index(segment: &Segment, offset: Offset) -> Result<(), LogError> {
-    let path = segment.path(names::TXN_INDEX);
-    let Some(bytes) = found(segment.dir.disk().read(&path))? else { return Ok(()) };
-    let entries = txn_index::decode(&bytes).unwrap_or_default();
-    let kept: Vec<u8> =
-        entries.iter().filter(|e| e.last_offset < offset).flat_map(|e| e.encode()).collect();
-    producers::replace(segment, &path, kept)
 }

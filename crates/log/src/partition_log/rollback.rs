@@ -21,7 +21,6 @@ use crate::error::LogError;
 use crate::load;
 use crate::names;
 use crate::segment::{PartitionDir, Segment};
-use crate::txn_index;
 use crate::view::LogView;
 
 /// What is to be cut.
@@ -177,7 +176,6 @@ impl Rollback {
                 last.forget_waiting_entries();
                 let position = view.locate(last, to)?.unwrap_or_else(|| last.written());
                 last.truncate(to, position)?;
-                cut_txn_index(last, to)?;
                 (cut.active, _) = load::resume(last, Millis(0))?;
             }
             // The only one took the place of an empty one: there is none until there is space.
@@ -211,20 +209,4 @@ impl Reload {
         )?;
         Ok(Reloaded { producers, log_end: self.log_end })
     }
-}
-
-/// Takes the transactions that ended at or after `offset` out of a segment's index of them, without
-/// writing anything: there is no space.
-fn cut_txn_index(segment: &Segment, offset: Offset) -> Result<(), LogError> {
-    let (disk, path) = (segment.dir.disk(), segment.path(names::TXN_INDEX));
-    if !disk.exists(&path)? {
-        return Ok(());
-    }
-    let file = disk.open(&path, OpenMode::Write)?;
-    let bytes = disk.read(&path)?;
-    let whole = bytes.len() - bytes.len() % txn_index::ENTRY;
-    let entries = txn_index::decode(bytes.get(..whole).unwrap_or_default()).unwrap_or_default();
-    let kept = entries.iter().take_while(|e| e.last_offset < offset).count();
-    file.set_len((kept * txn_index::ENTRY) as u64)?;
-    Ok(file.sync_data()?)
 }

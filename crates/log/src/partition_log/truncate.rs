@@ -111,7 +111,6 @@ impl PartitionLog {
                 mark!("truncate-within-segment");
                 write_index(last)?;
                 last.truncate(offset, position)?;
-                load::cut_txn_index(last, offset)?;
             }
         } else {
             let first = Segment::new(&self.dir, self.log_start);
