@@ -5,29 +5,32 @@
 
 use ottla_env::{DiskError, DiskFile};
 
-/// An entry of a file of equally long, ascending entries.
-pub(crate) trait Entry: Copy {
+/// An entry of a file of equally long, ascending entries. The default is all zeros.
+pub trait Entry: Copy + Default + PartialEq {
+    /// Bytes of an entry.
     const BYTES: usize;
+    /// Reads one, whatever it holds; `None` when there are fewer bytes.
     fn decode(bytes: &[u8]) -> Option<Self>;
+    /// Appends its bytes.
     fn encode(self, to: &mut Vec<u8>);
 }
 
 /// An entry of `.index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OffsetEntry {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OffsetEntry {
     /// Last offset of a batch, less the segment's base.
-    pub(crate) relative: u32,
+    pub relative: u32,
     /// Where that batch begins in the `.log`.
-    pub(crate) position: u32,
+    pub position: u32,
 }
 
 /// An entry of `.timeindex`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeEntry {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeEntry {
     /// The largest timestamp up to here; rises strictly.
-    pub(crate) timestamp: i64,
+    pub timestamp: i64,
     /// Last offset of the batch that had it, less the segment's base.
-    pub(crate) relative: u32,
+    pub relative: u32,
 }
 
 impl Entry for OffsetEntry {

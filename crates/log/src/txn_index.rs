@@ -17,11 +17,13 @@ pub struct AbortedTransaction {
     pub last_stable_offset: Offset,
 }
 
-/// Bytes of an entry.
-pub(crate) const ENTRY: usize = 34;
+pub(crate) const ENTRY: usize = AbortedTransaction::BYTES;
 const VERSION: i16 = 0;
 
 impl AbortedTransaction {
+    /// Bytes of an entry of the index.
+    pub const BYTES: usize = 34;
+
     pub(crate) fn of(ended: &CompletedTxn) -> Option<Self> {
         ended.is_aborted.then_some(Self {
             producer_id: ended.producer_id,
@@ -42,22 +44,23 @@ impl AbortedTransaction {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads an entry of [`AbortedTransaction::BYTES`], and its version, which is to be 0; `None`
+    /// when there are fewer bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<(i16, Self)> {
         let (version, mut rest) = bytes.split_first_chunk()?;
-        if i16::from_be_bytes(*version) != VERSION {
-            return None;
-        }
         let mut field = || {
             let (head, tail) = rest.split_first_chunk()?;
             rest = tail;
             Some(i64::from_be_bytes(*head))
         };
-        Some(Self {
+        let transaction = Self {
             producer_id: ProducerId(field()?),
             first_offset: Offset(field()?),
             last_offset: Offset(field()?),
             last_stable_offset: Offset(field()?),
-        })
+        };
+        Some((i16::from_be_bytes(*version), transaction))
     }
 }
 
@@ -68,7 +71,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<AbortedTransaction>> {
     if !chunks.remainder().is_empty() {
         return None;
     }
-    let entries: Vec<_> = chunks.map(AbortedTransaction::decode).collect::<Option<_>>()?;
+    let known = |chunk| {
+        let (version, entry) = AbortedTransaction::decode(chunk)?;
+        (version == VERSION).then_some(entry)
+    };
+    let entries: Vec<_> = chunks.map(known).collect::<Option<_>>()?;
     let possible = entries.iter().all(|e| e.first_offset < e.last_offset && e.first_offset.0 >= 0);
     let rising = entries.is_sorted_by(|a, b| a.last_offset < b.last_offset);
     (possible && rising).then_some(entries)

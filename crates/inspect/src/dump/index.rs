@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use ottla_env::{Disk, DiskError};
+use ottla_log::{OffsetEntry, TimeEntry};
 use ottla_protocol::Offset;
 
 use super::{DumpOptions, Trouble, row};
 use crate::error::InspectError;
-use crate::indexes::entries::{self, OffsetEntry, TimeEntry};
+use crate::indexes::entries;
 use crate::indexes::sanity;
 use crate::json::Json;
 use crate::out::Out;

@@ -2,10 +2,11 @@
 //! the log itself: batches are told to it in order.
 
 use ottla_env::DiskError;
+use ottla_log::{IndexEntry, OffsetEntry, TimeEntry};
 use ottla_protocol::Offset;
 use ottla_records::BatchHeader;
 
-use super::entries::{Entries, Entry, OffsetEntry, TimeEntry};
+use super::entries::Entries;
 
 /// Lies of one index that are kept in words; the others are only counted.
 const LIES_KEPT: usize = 8;
@@ -49,7 +50,7 @@ struct Ahead<E> {
     zeros: u64,
 }
 
-impl<E: Entry> Ahead<E> {
+impl<E: IndexEntry> Ahead<E> {
     fn new(mut entries: Option<Entries<E>>) -> Result<Self, DiskError> {
         let next = match &mut entries {
             Some(entries) => entries.next()?,
@@ -70,7 +71,7 @@ impl<E: Entry> Ahead<E> {
     }
 
     fn skip_zeros(&mut self) -> Result<(), DiskError> {
-        while self.next.as_ref().is_some_and(Entry::is_zero) {
+        while self.next == Some(E::default()) {
             self.zeros += 1;
             self.number += 1;
             self.next = match &mut self.entries {

@@ -8,7 +8,7 @@ pub(crate) mod sanity;
 use std::path::{Path, PathBuf};
 
 use ottla_env::{Disk, EntryKind};
-use ottla_log::{file_name, parse_dir};
+use ottla_log::{IndexEntry, OffsetEntry, TimeEntry, file_name, parse_dir};
 use ottla_protocol::Offset;
 
 use crate::error::InspectError;
@@ -18,7 +18,6 @@ use crate::out::Out;
 use crate::plan::start::METADATA_DIR;
 use crate::target::Target;
 use crate::walk::{Found, Walk};
-use entries::{Entry, OffsetEntry, TimeEntry};
 use judge::{Judged, OffsetJudge, TimeJudge};
 
 /// Says of each segment how good its indexes are. Returns how many indexes lie or are missing.
@@ -95,7 +94,7 @@ fn segments(disk: &dyn Disk, target: &Target) -> Result<Vec<(PathBuf, Offset)>, 
 }
 
 /// Opens an index, when it is there.
-pub(crate) fn open<E: Entry>(
+pub(crate) fn open<E: IndexEntry>(
     disk: &dyn Disk,
     path: &Path,
 ) -> Result<Option<entries::Entries<E>>, InspectError> {

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use ottla_env::{Disk, DiskError};
+use ottla_log::{OffsetEntry, TimeEntry};
 use ottla_protocol::Offset;
 
-use super::entries::{self, OffsetEntry, TimeEntry};
+use super::entries;
 
 /// Why the offset index would be rebuilt.
 pub(crate) fn offsets(disk: &dyn Disk, path: &Path) -> Result<Option<String>, DiskError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::{Disk, EntryKind};
-use ottla_log::{TopicPartition, file_name, parse_dir, producer_batch};
+use ottla_log::{OffsetEntry, TimeEntry, TopicPartition, file_name, parse_dir, producer_batch};
 use ottla_partition::{CompletedTxn, EpochCache, ProducerRules, ProducerStates};
 use ottla_protocol::{Millis, Offset};
 use ottla_records::{Batch, Scratch};
@@ -16,7 +16,6 @@ use super::producers::Snapshots;
 use super::{Checkpoints, VerifyOptions, metadata, small, txn};
 use crate::error::InspectError;
 use crate::indexes;
-use crate::indexes::entries::{OffsetEntry, TimeEntry};
 use crate::indexes::judge::{Judged, OffsetJudge, TimeJudge};
 use crate::kind::{CLEANER_CHECKPOINT, Kind};
 use crate::plan::start::{METADATA_DIR, Start};
