@@ -4,6 +4,8 @@
 
 mod lookup;
 
+pub(crate) use lookup::Place;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

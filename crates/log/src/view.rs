@@ -14,7 +14,7 @@ use crate::load;
 use crate::names;
 use crate::read::{Fetched, ReadRequest, TimestampOffset, timestamps};
 use crate::scan::{Scan, ScanError};
-use crate::segment::{Largest, PartitionDir, Segment};
+use crate::segment::{Largest, PartitionDir, Place, Segment};
 use crate::txn_index::{self, AbortedTransaction};
 
 /// Bytes read beyond what was asked for, so that one read is enough although the index only
@@ -118,7 +118,7 @@ impl LogView {
     ) -> Result<Option<Fetched>, LogError> {
         let written = segment.written();
         let file = segment.log_file()?;
-        let from = segment.position_before(request.from)?;
+        let from = segment.place_before(request.from)?;
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
         let (mut start, before) = match find(&*file, from, written, request.from, want)? {
             Walked::At { start, before } => (start, before),
@@ -338,7 +338,7 @@ impl LogView {
     ) -> Result<Option<u64>, LogError> {
         let written = segment.written();
         let file = segment.log_file()?;
-        let from = segment.position_before(offset)?;
+        let from = segment.place_before(offset)?;
         match find(&*file, from, written, offset, WALK)? {
             Walked::At { start, .. } => Ok(Some(start.position)),
             Walked::End { .. } => Ok(None),
@@ -355,23 +355,24 @@ enum Walked {
     End { last: Option<u64> },
 }
 
-/// Walks from `position` to the first batch that ends at or after `offset`.
+/// Walks from a place to the first batch that ends at or after `offset`.
 fn find(
     file: &dyn DiskFile,
-    mut position: u64,
+    from: Place,
     end: u64,
     offset: Offset,
     want: usize,
 ) -> Result<Walked, LogError> {
     let mut before = None;
-    let mut next_offset = Offset(0);
+    let Place { mut position, begins_from: mut next_offset, mut ends_at } = from;
     while position < end {
         let buffer = read(file, position, end, want)?;
         let mut at = 0;
         while let Some(rest) = buffer.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
             let here = position + at as u64;
             let header = BatchHeader::parse(rest).map_err(|e| damaged(file, here, &e))?;
-            if header.base_offset < next_offset {
+            let ends_elsewhere = ends_at.take().is_some_and(|end| header.last_offset() != end);
+            if header.base_offset < next_offset || ends_elsewhere {
                 return Err(misplaced(file, here, header.base_offset));
             }
             next_offset = header.next_offset();
@@ -414,7 +415,8 @@ fn damaged(file: &dyn DiskFile, position: u64, error: &BatchError) -> LogError {
     LogError::corrupt(file.path(), format!("at byte {position}, {error}"))
 }
 
-/// A batch that begins before the one before it ends: no checksum covers the offset.
+/// A batch that begins before the one before it ends, or is not where an index and the batches
+/// before have it: no checksum covers the offset.
 fn misplaced(file: &dyn DiskFile, position: u64, base_offset: Offset) -> LogError {
     let what = format!("at byte {position}, a batch begins at offset {base_offset}");
     LogError::corrupt(file.path(), what)

@@ -77,6 +77,8 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
     let recovered = match ended {
         Some(recovered) => recovered,
         None => {
+            // Nor is there any producer, whatever an interrupted truncation has left.
+            snapshots.remove_all(dir)?;
             let first = Segment::new(dir, options.log_start);
             first.create()?;
             segments.push(Arc::new(first));
@@ -167,7 +169,7 @@ fn begin_anew(
         report.removed_segments += 1;
         crate::commit::remove(&file.segment, true)?;
     }
-    remove_snapshots(dir)
+    Ok(())
 }
 
 /// Whether the last batch is of a later epoch than the file of epochs knows: when there was no space

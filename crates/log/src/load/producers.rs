@@ -49,6 +49,15 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Removes all; durable when it returns.
+    pub(super) fn remove_all(&mut self, dir: &PartitionDir) -> Result<(), LogError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        self.remove(dir, |_| true)?;
+        Ok(dir.disk().sync_dir(&dir.path)?)
+    }
+
     /// Those beyond the end go; of the others stay those at the base of a segment and the newest.
     pub(super) fn remove_strays(
         &mut self,
@@ -67,9 +76,10 @@ impl Snapshots {
     }
 }
 
-/// Removes all snapshots.
+/// Removes all snapshots, for a log that begins anew: durable when it returns. Names reach the disk
+/// in any order, and the new log must not know the old one's producers.
 pub(crate) fn remove_snapshots(dir: &PartitionDir) -> Result<(), LogError> {
-    Snapshots::list(dir)?.remove(dir, |_| true)
+    Snapshots::list(dir)?.remove_all(dir)
 }
 
 /// The state at the end of a log that has changed; see [`Snapshots::remove_strays`].
@@ -110,7 +120,9 @@ pub(super) fn newest(
     (base, limit): (Offset, Offset),
     options: &OpenOptions,
 ) -> Result<ProducerStates, LogError> {
-    let range = (options.log_start.min(base), limit);
+    // What lies below the first segment is of a log that was there before.
+    let first = before.first().map_or(base, |files| files.segment.base);
+    let range = (options.log_start.clamp(first, base), limit);
     let mut states = from_snapshot(dir, snapshots, range, options.producer_rules, options.now)?;
     replay(&mut states, before.iter().map(|f| &f.segment), base)?;
     Ok(states)
@@ -125,10 +137,11 @@ pub(crate) fn check_aborted<'a>(
     segment: &Segment,
     indexed: &[u8],
 ) -> Result<(), LogError> {
+    let first = before.clone().next().map_or(segment.base, |segment| segment.base);
     // Producers that have expired can have been in transactions: none is left out.
     let rules = ProducerRules { expiration: Millis(i64::MAX), ..ProducerRules::default() };
     let mut snapshots = Snapshots::list(dir)?;
-    let range = (Offset::ZERO, segment.base);
+    let range = (first, segment.base);
     let mut states = from_snapshot(dir, &mut snapshots, range, rules, Millis(0))?;
     replay(&mut states, before, segment.base)?;
     let mut content = Vec::new();

@@ -15,6 +15,17 @@ use crate::scan::{Scan, ScanError};
 /// Bytes read at a time while walking over headers.
 const SCAN: usize = 16 * 1024;
 
+/// Where to begin to look for an offset, and what is known of the batch there: no checksum covers
+/// its base offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    /// It begins here or later.
+    pub(crate) begins_from: Offset,
+    /// Where it ends, when an index says so.
+    pub(crate) ends_at: Option<Offset>,
+}
+
 impl Segment {
     /// Lets `check` hold the index of aborted transactions, as it was found, against the log, when
     /// nobody has done so yet. Others wait for it.
@@ -100,34 +111,51 @@ impl Segment {
     /// A position from which walking forward finds the first batch that ends at or after `offset`.
     /// An index entry that the log does not bear out is not used: indexes carry no checksum.
     pub(crate) fn position_before(&self, offset: Offset) -> Result<u64, LogError> {
+        Ok(self.place_before(offset)?.position)
+    }
+
+    /// As [`Segment::position_before`], with what the batch there must be.
+    pub(crate) fn place_before(&self, offset: Offset) -> Result<Place, LogError> {
         self.look()?;
+        let front = Place { position: 0, begins_from: self.base, ends_at: None };
+        let entered = |entry: OffsetEntry| Place {
+            position: u64::from(entry.position),
+            begins_from: self.base,
+            ends_at: Some(self.base.plus(i64::from(entry.relative))),
+        };
         let target = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
         let (on_disk, written) = {
             let state = self.state.lock();
             let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
-            let in_memory = state.offsets.iter().rev().find(|e| e.relative <= target);
-            if let Some(position) = hint.map(|h| h.position).or(in_memory.map(|e| e.position)) {
-                return Ok(u64::from(position));
+            if let Some(hint) = hint {
+                let position = u64::from(hint.position);
+                return Ok(Place { position, begins_from: offset, ends_at: None });
+            }
+            if let Some(entry) = state.offsets.iter().rev().find(|e| e.relative <= target) {
+                return Ok(entered(*entry));
             }
             (state.offsets_on_disk, state.written)
         };
         if on_disk == 0 {
-            return Ok(0);
+            return Ok(front);
         }
         let file = self.offset_index_file()?;
         let (_, found) = index::search::<OffsetEntry>(&*file, on_disk, |e| e.relative <= target)?;
-        let Some(entry) = found else { return Ok(0) };
+        let Some(entry) = found else { return Ok(front) };
         let position = u64::from(entry.position);
         let header = match position < written {
             true => self.header_at(position)?,
             false => None,
         };
         let last = self.base.plus(i64::from(entry.relative));
-        if planted("trust-stale-index") || header.is_some_and(|h| h.last_offset() == last) {
-            return Ok(position);
+        if planted("trust-stale-index") {
+            return Ok(Place { position, ..front });
+        }
+        if header.is_some_and(|h| h.last_offset() == last) {
+            return Ok(entered(entry));
         }
         mark!("index-entry-not-borne-out");
-        if self.look_again()? { self.position_before(offset) } else { Ok(0) }
+        if self.look_again()? { self.place_before(offset) } else { Ok(front) }
     }
 
     /// The header at a position, when one is there.

@@ -427,3 +427,43 @@ fn segments_that_are_out_of_place() {
     assert_eq!(readable(&log).0, made.batches);
     assert_eq!(log.log_end().0, made.end);
 }
+
+#[test]
+fn a_batch_whose_offset_has_changed_is_not_passed_over() {
+    // No checksum covers a base offset: only where the batch should be tells that it is another.
+    let disk = MemoryDisk::new();
+    let config = LogConfig { index_interval_bytes: 0, tail_bytes: 0, ..small() };
+    let (mut log, _) = open(&log_dir(&disk, Path::new("/d")), config.clone());
+    let mut position = 0;
+    for i in 0..6 {
+        let made = batch(&[NOW.0, NOW.0 + i], 10);
+        position += if i < 3 { made.len() } else { 0 };
+        append(&mut log, made);
+    }
+    log.flush_now().unwrap();
+    let request = |from| ReadRequest {
+        from: Offset(from),
+        up_to: Offset(12),
+        max_bytes: 1,
+        at_least_one: true,
+    };
+    let change = || {
+        let path = Path::new("/d/t-0/00000000000000000000.log");
+        let file = disk.open(path, OpenMode::Write).unwrap();
+        // 2 instead of 6: the batch seems to end before what is asked for.
+        file.write_at(&[Bytes::from_static(&[2])], position as u64 + 7).unwrap();
+    };
+    // A reader that has read what comes before.
+    assert_eq!(fetch(&log, &request(4)).unwrap().next_offset, Offset(6));
+    change();
+    // One that an index leads there, too.
+    for from in [6, 7] {
+        let error = fetch(&log, &request(from)).unwrap_err().to_string();
+        assert!(error.contains("a batch begins at offset 2"), "{from}: {error}");
+    }
+    drop(log);
+    // A start that reads it again says so.
+    let left = Left { clean: false, recovery_point: 0 };
+    let error = reopen(&disk, left, config).unwrap_err().to_string();
+    assert!(error.contains("offset 2 follows 5"), "{error}");
+}

@@ -494,3 +494,63 @@ fn a_power_cut_in_a_group_with_rolls_leaves_no_hole() {
     }
     assert!(rolled > 1000, "{rolled}");
 }
+
+/// A log in which producer 7 wrote up to sequence 199, then truncated to begin at `at`, by a
+/// process that died; the disk keeps of its last changes what `keeps` says.
+fn begun_anew(at: i64, keeps: &[&str]) -> MemoryDisk {
+    let (disk, _) = filled();
+    let (mut log, _) = reopen(&disk, options(false, 0));
+    log.shut(SyncOn::Open).unwrap();
+    let snapshots: Vec<_> = disk
+        .files()
+        .into_iter()
+        .filter(|(path, _)| path.extension().is_some_and(|e| keeps.contains(&e.to_str().unwrap())))
+        .collect();
+    drop(log);
+    let (mut log, _) = reopen(&disk, options(false, 0));
+    log.truncate_fully_and_start_at(Offset(at), NOW).unwrap();
+    drop(log);
+    for (path, content) in snapshots {
+        let file = disk.open(&path, OpenMode::CreateEmpty).unwrap();
+        file.write_at(&[Bytes::from(content)], 0).unwrap();
+    }
+    disk
+}
+
+#[test]
+fn a_log_that_begins_anew_does_not_know_the_old_ones_producers() {
+    let in_order = |disk: &MemoryDisk| {
+        let (mut log, _) = reopen(disk, options(false, 0));
+        let sent = idempotent(7, 0, 0, 1, false);
+        log.append(sent, LeaderEpoch(3), NOW, &AppendContext::CLIENT).map(|a| a.base_offset)
+    };
+    let disk = begun_anew(300, &[]);
+    assert_eq!(in_order(&disk).unwrap(), Offset(300));
+    // Snapshots below the new start are still there: what another process left.
+    let disk = begun_anew(300, &["snapshot"]);
+    assert_eq!(in_order(&disk).unwrap(), Offset(300));
+    // The same, and the new segment is not there yet.
+    let disk = begun_anew(300, &["snapshot"]);
+    for path in logs(&disk) {
+        disk.remove_file(&path).unwrap();
+    }
+    assert_eq!(in_order(&disk).unwrap(), Offset(0));
+    let left: Vec<_> = disk.files().into_keys().collect();
+    assert!(!left.iter().any(|p| p.extension().is_some_and(|e| e == "snapshot")), "{left:?}");
+}
+
+#[test]
+fn snapshots_are_gone_for_good_before_a_log_begins_anew() {
+    let (disk, _) = filled();
+    let (mut log, _) = reopen(&disk, options(false, 0));
+    let done = watch(&disk);
+    log.truncate_fully_and_start_at(Offset(200), NOW).unwrap();
+    let done = done.lock().unwrap();
+    let is = |path: &Path, extension: &str| path.extension().is_some_and(|e| e == extension);
+    let last = done.iter().rposition(|(verb, path)| *verb == "remove" && is(path, "snapshot"));
+    let created = done.iter().rposition(|(verb, path)| *verb == "open" && is(path, "log"));
+    let (last, created) = (last.unwrap(), created.unwrap());
+    let synced =
+        done.iter().skip(last).position(|(v, path)| v.contains("sync") && path.ends_with("t-0"));
+    assert!(synced.is_some_and(|at| last + at < created), "{done:?}");
+}
