@@ -276,6 +276,9 @@ impl World {
         if let Some((path, content)) = self.draw.pick(&full) {
             for _ in 0..self.draw.range(1, 3) {
                 let (at, bit) = (self.draw.below(content.len()), self.draw.below(8));
+                if self.verbose {
+                    eprintln!("rot: bit {bit} of byte {at} of {}", path.display());
+                }
                 self.disk.rot(path, at as u64, u8::try_from(bit).unwrap_or(0));
             }
         }
