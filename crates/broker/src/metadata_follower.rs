@@ -7,10 +7,11 @@ use ottla_controller::Published;
 use ottla_log::{LoadPoints, LogDir, LogError};
 use ottla_metadata::ResourceKind;
 use ottla_protocol::{Millis, StrBytes, TopicId};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::admission::AdmissionLimits;
 use crate::group_config;
+use crate::registration;
 use crate::replica::Changes;
 use crate::shared::Shared;
 use crate::topics::OFFSETS_TOPIC;
@@ -30,7 +31,17 @@ impl MetadataFollower {
     pub(crate) fn open_logs(&self, dirs: &[Arc<LogDir>]) -> Result<i64, LogError> {
         let mut points = Vec::with_capacity(dirs.len());
         for dir in dirs {
-            let loaded: LoadPoints = dir.begin_load()?;
+            let loaded = match dir.failure() {
+                Some(failure) => Err(failure),
+                None => dir.begin_load(),
+            };
+            // As in Kafka the others serve.
+            let loaded: LoadPoints = loaded.unwrap_or_else(|error| {
+                let path = dir.path().display();
+                error!(%path, %error, "the log directory is out of service: its partitions are offline");
+                dir.fail(&error);
+                LoadPoints::default()
+            });
             for warning in &loaded.warnings {
                 warn!("{warning}");
             }
@@ -91,6 +102,9 @@ impl MetadataFollower {
         if published.delta.configs.iter().any(broker_config) {
             self.apply_group_config();
             shared.admission.set(shared.with_effective(AdmissionLimits::read));
+            if !first && shared.partitions.cordon(image) {
+                registration::beat_soon(shared);
+            }
         }
     }
 

@@ -49,14 +49,20 @@ pub(crate) fn register(
     dirs: &[Arc<LogDir>],
     previous_epoch: i64,
 ) -> Result<(), RegistrationError> {
-    let mut log_dirs = Vec::new();
+    let mut known = Vec::new();
     for dir in dirs {
+        // As in Kafka the broker registers without what is out of service.
+        if dir.failure().is_some() {
+            known.push(None);
+            continue;
+        }
         let id = dir.read_meta_properties()?.and_then(|properties| properties.directory_id);
         let path = dir.path().display().to_string();
-        log_dirs.push(id.ok_or(RegistrationError::NoDirectoryId { path })?);
+        known.push(Some(id.ok_or(RegistrationError::NoDirectoryId { path })?));
     }
-    let ids = shared.log_dir_ids.get_or_init(|| log_dirs.clone());
-    assert!(*ids == log_dirs, "a broker registers with the directories that it has");
+    let ids = shared.log_dir_ids.get_or_init(|| known.clone());
+    assert!(*ids == known, "a broker registers with the directories that it has");
+    let log_dirs = known.into_iter().flatten().collect();
     let listeners = shared.listeners.iter().zip(addresses).map(|(config, (name, address))| {
         let (host, port) = match &config.advertised {
             Some((host, port)) => (host.clone(), *port),
@@ -104,14 +110,17 @@ fn beat(shared: &Shared, want_shut_down: bool) -> BrokerHeartbeatRequest {
     let image = shared.controller.image();
     let node = shared.identity.node;
     let ids = shared.log_dir_ids.get().map_or(&[][..], Vec::as_slice);
-    let failed = ids.iter().zip(&shared.space).filter(|(_, space)| space.has_failed());
+    let volumes = || ids.iter().zip(&shared.partitions.volumes);
+    let failed = volumes().filter(|(_, volume)| volume.dir.failure().is_some());
+    let cordoned = volumes().filter(|(_, volume)| volume.is_cordoned());
     BrokerHeartbeatRequest {
         broker_id: node.get(),
         broker_epoch: image.broker(node).map_or(-1, |broker| broker.epoch),
         current_metadata_offset: image.position().offset.get(),
         want_fence: false,
         want_shut_down,
-        offline_log_dirs: failed.map(|(id, _)| *id).collect(),
+        offline_log_dirs: failed.filter_map(|(id, _)| *id).collect(),
+        cordoned_log_dirs: Some(cordoned.filter_map(|(id, _)| *id).collect()),
         ..Default::default()
     }
 }
@@ -121,6 +130,16 @@ pub(crate) fn beat_now(shared: &Shared) {
     if let Err(refusal) = shared.controller.call(Command::BrokerHeartbeat(beat(shared, false))) {
         warn!(%refusal, "the controller did not take the heartbeat");
     }
+}
+
+/// The same from the controller's own thread, which must not wait for itself.
+pub(crate) fn beat_soon(shared: &Shared) {
+    let command = Command::BrokerHeartbeat(beat(shared, false));
+    shared.controller.submit(command, |reply| {
+        if let Err(refusal) = reply {
+            warn!(%refusal, "the controller did not take the heartbeat");
+        }
+    });
 }
 
 /// Says that the broker is alive, for ever.

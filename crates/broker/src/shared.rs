@@ -40,8 +40,9 @@ pub(crate) struct Shared {
     /// Free space, by log directory.
     pub(crate) space: Vec<Space>,
     pub(crate) storage: Arc<StorageRequests>,
-    /// The log directories' ids, once the broker has registered with them.
-    pub(crate) log_dir_ids: OnceLock<Vec<Uuid>>,
+    /// The log directories' ids, once the broker has registered with them; none for one that was
+    /// out of service then.
+    pub(crate) log_dir_ids: OnceLock<Vec<Option<Uuid>>>,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) sessions: FetchSessions,
     pub(crate) clock: Arc<dyn Clock>,

@@ -60,7 +60,8 @@ pub struct LogDir {
     buried: Mutex<Vec<Buried>>,
     /// Told of the failure, once.
     on_failure: Mutex<Option<OnFailure>>,
-    _lock: Box<dyn DiskLock>,
+    /// None for one that was never in service.
+    _lock: Option<Box<dyn DiskLock>>,
 }
 
 /// A partition's directory, as found.
@@ -125,7 +126,26 @@ impl LogDir {
         }
         let lock = disk.lock(&path.join(LOCK))?;
         let reserve = disk.exists(&path.join(RESERVE))?;
-        Ok(Arc::new(Self {
+        let mut dir = Self::new(disk, path, limits);
+        (dir.reserve, dir._lock) = (AtomicBool::new(reserve), Some(lock));
+        Ok(Arc::new(dir))
+    }
+
+    /// One that could not be opened: out of service from the start, for `reason`.
+    #[must_use]
+    pub fn offline(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        limits: LogDirLimits,
+        reason: &str,
+    ) -> Arc<Self> {
+        let mut dir = Self::new(disk, path, limits);
+        dir.failure = Mutex::new(Some(reason.into()));
+        Arc::new(dir)
+    }
+
+    fn new(disk: Arc<dyn Disk>, path: &Path, limits: LogDirLimits) -> Self {
+        Self {
             open_files: OpenFiles::new(Arc::clone(&disk), limits.open_files),
             disk,
             path: path.to_owned(),
@@ -133,12 +153,12 @@ impl LogDir {
             limits,
             tail_bytes: AtomicUsize::new(0),
             appended_bytes: AtomicU64::new(0),
-            reserve: AtomicBool::new(reserve),
+            reserve: AtomicBool::new(false),
             full: AtomicBool::new(false),
             buried: Mutex::default(),
             on_failure: Mutex::default(),
-            _lock: lock,
-        }))
+            _lock: None,
+        }
     }
 
     /// Where it is.

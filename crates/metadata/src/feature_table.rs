@@ -118,6 +118,12 @@ pub fn supported(finalised: &Features) -> impl Iterator<Item = (StrBytes, Versio
     })
 }
 
+/// Whether log directories can be cordoned (KIP-1066).
+#[must_use]
+pub fn cordons_log_dirs(features: &Features) -> bool {
+    MetadataVersion(features.metadata_version()).has_cordoned_directories()
+}
+
 /// What record versions and rules a `metadata.version` brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetadataVersion(pub(crate) i16);

@@ -47,7 +47,8 @@ pub struct Formatted {
 /// A directory of this node, locked for this process.
 pub(crate) struct Directory {
     pub(crate) log_dir: Arc<LogDir>,
-    pub(crate) meta: MetaProperties,
+    /// None when it is out of service.
+    pub(crate) meta: Option<MetaProperties>,
     /// Formatted before this process looked at it.
     already: bool,
 }
@@ -57,14 +58,26 @@ pub(crate) struct Directory {
 /// # Errors
 /// Every [`NodeError`] that concerns settings or directories.
 pub fn format(config: &Config, request: &FormatRequest) -> Result<Vec<Formatted>, NodeError> {
-    let show = |directory: Directory| Formatted {
-        path: directory.log_dir.path().to_owned(),
-        node_id: directory.meta.node_id.get(),
-        cluster_id: directory.meta.cluster_id,
-        directory_id: directory.meta.directory_id.to_string(),
-        already: directory.already,
+    let show = |Directory { log_dir, meta, already }| {
+        meta.map(|meta: MetaProperties| Formatted {
+            path: log_dir.path().to_owned(),
+            node_id: meta.node_id.get(),
+            cluster_id: meta.cluster_id,
+            directory_id: meta.directory_id.to_string(),
+            already,
+        })
     };
-    Ok(prepare(&World::real(), config, request)?.into_iter().map(show).collect())
+    let prepared = prepare(&World::real(), config, request, Unusable::Refuse)?;
+    Ok(prepared.into_iter().filter_map(show).collect())
+}
+
+/// What becomes of a directory that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Nothing is done to any.
+    Refuse,
+    /// As in Kafka the others serve, if the one with the metadata is among them.
+    Offline,
 }
 
 /// Takes what is formatted, and formats what is empty, for the settings' node.
@@ -72,10 +85,29 @@ pub(crate) fn prepare(
     world: &World,
     config: &Config,
     request: &FormatRequest,
+    unusable: Unusable,
 ) -> Result<Vec<Directory>, NodeError> {
-    let found =
-        config.log_dirs.iter().map(|path| look(world, path)).collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::with_capacity(config.log_dirs.len());
+    let mut offline = Vec::new();
+    for path in &config.log_dirs {
+        match look(world, path) {
+            Ok(looked) => found.push(looked),
+            Err(error) => {
+                let spared = unusable == Unusable::Offline && *path != config.metadata_log_dir;
+                if !(spared && is_of_disk(&error)) {
+                    return Err(error);
+                }
+                offline.push((path, error));
+            }
+        }
+    }
     let known = agreed(&found, config, request)?;
+    // A new node begins with all that it is told to have.
+    if known.is_none()
+        && let Some((_, error)) = offline.pop()
+    {
+        return Err(error);
+    }
     let empty: Vec<PathBuf> = found
         .iter()
         .filter(|(_, meta)| meta.is_none())
@@ -91,20 +123,42 @@ pub(crate) fn prepare(
     if !empty.is_empty() {
         write(world, config, request, known, empty)?;
     }
-    found
-        .into_iter()
-        .map(|(log_dir, meta)| {
-            let already = meta.is_some();
-            let meta = match meta {
-                Some(meta) => meta,
-                None => inspect(world, log_dir.path())?.ok_or_else(|| NodeError::Damaged {
-                    path: log_dir.path().to_owned(),
-                    what: "it was formatted a moment ago and is empty".to_owned(),
-                })?,
-            };
-            Ok(Directory { log_dir, meta, already })
-        })
-        .collect()
+    let mut directories = Vec::with_capacity(config.log_dirs.len());
+    for (log_dir, meta) in found {
+        let already = meta.is_some();
+        let meta = match meta {
+            Some(meta) => meta,
+            None => inspect(world, log_dir.path())?.ok_or_else(|| NodeError::Damaged {
+                path: log_dir.path().to_owned(),
+                what: "it was formatted a moment ago and is empty".to_owned(),
+            })?,
+        };
+        directories.push(Directory { log_dir, meta: Some(meta), already });
+    }
+    for (path, error) in offline {
+        let (disk, limits) = (Arc::clone(&world.disk), LogDirLimits::default());
+        let log_dir = LogDir::offline(disk, path, limits, &error.to_string());
+        directories.push(Directory { log_dir, meta: None, already: true });
+    }
+    // As the settings have them.
+    let place = |one: &Directory| config.log_dirs.iter().position(|p| p == one.log_dir.path());
+    directories.sort_by_key(place);
+    Ok(directories)
+}
+
+/// Whether the disk does not let the directory be used, as opposed to what is in it.
+fn is_of_disk(error: &NodeError) -> bool {
+    match error {
+        NodeError::Permission { .. } | NodeError::NoSpace { .. } | NodeError::Failed { .. } => true,
+        NodeError::Config(_)
+        | NodeError::AddressInUse { .. }
+        | NodeError::Listen { .. }
+        | NodeError::Locked { .. }
+        | NodeError::Foreign { .. }
+        | NodeError::Damaged { .. }
+        | NodeError::Unsupported { .. }
+        | NodeError::AlreadyFormatted { .. } => false,
+    }
 }
 
 /// Creates the directory if it is missing, takes its lock, and looks inside.

@@ -2,7 +2,7 @@
 //! Must not know what the parts do.
 
 use crate::config::{Config, Listener, ListenerRole};
-use crate::directories::{Directory, FormatRequest, prepare};
+use crate::directories::{Directory, FormatRequest, Unusable, prepare};
 use crate::error::NodeError;
 use crate::failure::{failed, of_broker, of_controller, of_log, while_running};
 use crate::world::World;
@@ -48,13 +48,11 @@ impl Node {
     pub fn start(config: Config) -> Result<Self, NodeError> {
         let world = World::real();
         let request = FormatRequest { ignore_formatted: true, ..FormatRequest::default() };
-        let directories = prepare(&world, &config, &request)?;
-        let Some(metadata) =
-            directories.iter().find(|one| one.log_dir.path() == config.metadata_log_dir)
-        else {
+        let directories = prepare(&world, &config, &request, Unusable::Offline)?;
+        let metadata = directories.iter().find(|one| one.log_dir.path() == config.metadata_log_dir);
+        let Some(meta) = metadata.and_then(|one| one.meta.clone()) else {
             return Err(failed("starting", "there is no metadata directory"));
         };
-        let meta = metadata.meta.clone();
         let mut properties = config.properties.clone();
         properties.set("node.id", &meta.node_id.to_string());
         let controller = ottla_controller::start(ControllerOptions {

@@ -129,6 +129,7 @@ fn allowed_values(value_type: &str, text: &str) -> anyhow::Result<String> {
         "non-null string" => "Allowed::NonNull".to_owned(),
         "non-empty list" => "Allowed::NonEmptyList".to_owned(),
         "non-empty items" => "Allowed::NonEmptyItems".to_owned(),
+        "distinct non-empty items" => "Allowed::DistinctItems".to_owned(),
         "[1,...,9] or -1" => "Allowed::GzipLevel".to_owned(),
         "[partitionId]:[brokerId],[partitionId]:[brokerId],..." => {
             "Allowed::ThrottledReplicas".to_owned()
@@ -165,6 +166,7 @@ fn update_mode(text: &str) -> anyhow::Result<&'static str> {
     Ok(match text {
         "read-only" => "ReadOnly",
         "per-broker" => "PerBroker",
+        "dynamic" => "Dynamic",
         // Topic, group and client-metrics settings belong to their resource: always changeable.
         "cluster-wide" | "" => "ClusterWide",
         _ => bail!("update mode {text:?} is not understood"),

@@ -19,7 +19,7 @@ are those of Apache Kafka 4.4; [defaults.md](defaults.md) lists the defaults tha
 ignored with a warning; one without effect is kept, shown to admin clients, and warned of at start.
 
 How a broker setting may change while the node runs: *file* only at start, *broker* for one broker,
-*cluster* for one or all.
+*cluster* for one or all. *Not file*: it is not read from a properties file, in Kafka neither.
 ";
 
 /// Kinds as the source names them, with their titles.
@@ -120,6 +120,7 @@ fn change(update: &str) -> anyhow::Result<&'static str> {
         "read-only" => "file",
         "per-broker" => "broker",
         "cluster-wide" => "cluster",
+        "dynamic" => "cluster, not file",
         _ => bail!("update mode {update:?} is not understood"),
     })
 }

@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_log::{DirState, LoadPoints, LogError, SyncOn, TopicPartition};
+use ottla_log::{DirState, LoadPoints, LogDirEntry, LogError, SyncOn, TopicPartition};
 use ottla_metadata::configs::Effective;
 use ottla_metadata::{Delta, Image, Partition, ResourceKind, Topic};
 use ottla_partition::{Leadership, ProducerRules};
-use ottla_protocol::{Millis, NodeId, TopicId, Uuid};
+use ottla_protocol::{ErrorCode, Millis, NodeId, TopicId, Uuid};
 use tracing::{error, warn};
 
 use super::future::Found;
 use super::volume::{Job, Key, Volume};
 use super::{HostedPartition, PartitionConfig, Partitions};
+
+/// The directory of a replica for which none has been chosen (KIP-858).
+const UNASSIGNED: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
 /// Directory of the metadata log, which is the controller's.
 const METADATA_DIR: &str = "__cluster_metadata";
@@ -50,11 +53,12 @@ impl Partitions {
     ) -> Result<(), LogError> {
         let _told_once = self.on_changes.set(on_changes);
         self.image.store(Arc::clone(image));
+        self.cordon(image);
         let mut changes = Changes::default();
         let mut found = Found::default();
         for ((index, volume), points) in self.volumes.iter().enumerate().zip(points) {
             *volume.points.write() = points;
-            for entry in volume.dir.list()? {
+            for entry in Self::entries(volume)? {
                 match entry.state {
                     _ if &*entry.partition.topic == METADATA_DIR => {}
                     DirState::Live if self.is_assigned(image, &entry.partition) => {
@@ -78,7 +82,8 @@ impl Partitions {
         for topic in image.topics() {
             let name = Arc::from(&*topic.name);
             for (index, partition) in topic.partitions() {
-                self.follow(topic, &name, (index, partition), &found, &mut jobs, &mut changes);
+                let found = Some(&found);
+                self.follow(topic, &name, (index, partition), found, &mut jobs, &mut changes);
             }
         }
         self.forget_missing(&found, &jobs);
@@ -164,8 +169,7 @@ impl Partitions {
                 Some((id, name)) if *id == topic.id => Arc::clone(name),
                 Some(_) | None => Arc::from(&*topic.name),
             };
-            let found = BTreeMap::new();
-            self.follow(topic, &name, (index, partition), &found, &mut jobs, &mut changes);
+            self.follow(topic, &name, (index, partition), None, &mut jobs, &mut changes);
             last = Some((topic.id, name));
         }
         drop(roles);
@@ -182,14 +186,37 @@ impl Partitions {
         self.is_mine(topic.and_then(|topic| topic.partition(name.partition)))
     }
 
+    /// What is in a log directory; nothing when it is out of service.
+    fn entries(volume: &Volume) -> Result<Vec<LogDirEntry>, LogError> {
+        if volume.dir.failure().is_some() {
+            return Ok(Vec::new());
+        }
+        match volume.dir.list() {
+            Err(error @ LogError::Disk(_)) => {
+                let path = volume.dir.path().display();
+                error!(%path, %error, "the log directory is out of service: its partitions are offline");
+                volume.dir.fail(&error);
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
+    }
+
+    /// Notes which log directories take no new partitions; whether that changed.
+    pub(crate) fn cordon(&self, image: &Image) -> bool {
+        let effective = Effective { image, node: self.node, properties: &self.properties };
+        let names = effective.cordoned_log_dirs();
+        self.volumes.iter().fold(false, |changed, volume| volume.set_cordoned(&names) || changed)
+    }
+
     /// Brings one partition in line with the metadata, or sees that it is opened: then it gets its
-    /// role when it is.
+    /// role when it is. `found` are the directories that a start found.
     fn follow(
         &self,
         topic: &Topic,
         topic_name: &Arc<str>,
         (index, partition): (i32, &Partition),
-        found: &BTreeMap<TopicPartition, usize>,
+        found: Option<&BTreeMap<TopicPartition, usize>>,
         jobs: &mut Jobs,
         changes: &mut Changes,
     ) {
@@ -201,8 +228,16 @@ impl Partitions {
             self.give_role(&hosted, partition, changes);
         } else if !self.is_here(key) {
             let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
-            let at = found.get(&name).copied();
-            let wanted = self.take_preferred(&name);
+            let at = found.and_then(|found| found.get(&name)).copied();
+            if at.is_none()
+                && let Some(failed) = self.may_be_offline(partition, found.is_some())
+            {
+                self.announce(key, name.clone(), failed);
+                self.insert_failed(key, ErrorCode::NotLeaderOrFollower);
+                changes.resigned.push(name);
+                return;
+            }
+            let wanted = self.noted_volume(partition).or_else(|| self.take_preferred(&name));
             let volume = at.or(wanted).unwrap_or_else(|| self.emptiest());
             if at.is_none() {
                 self.forget_namesake(volume, &name);
@@ -213,6 +248,24 @@ impl Partitions {
             let job = Job { key, name, found, sync: SyncOn::Open, alone: true };
             jobs.entry(volume).or_default().push(job);
         }
+    }
+
+    /// The log directory that the metadata names for this broker's replica, when it serves.
+    fn noted_volume(&self, partition: &Partition) -> Option<usize> {
+        let noted = self.noted(partition)?;
+        let is_it = |volume: &Volume| volume.id == Some(noted) && volume.dir.failure().is_none();
+        self.volumes.iter().position(is_it)
+    }
+
+    /// A partition that was not found may be in a log directory that is out of service: then it is
+    /// not created anew, or what is there would be lost. Gives one that is. As in Kafka
+    /// (`Partition.createLogInAssignedDirectoryId`), but that at start one without a noted place is
+    /// not created either: the note may not have come through.
+    fn may_be_offline(&self, partition: &Partition, at_start: bool) -> Option<usize> {
+        let failed = self.volumes.iter().position(|volume| volume.dir.failure().is_some())?;
+        let noted = self.noted(partition);
+        let new = !at_start && noted == Some(UNASSIGNED);
+        (!new && self.noted_volume(partition).is_none()).then_some(failed)
     }
 
     /// The caller holds the lock on roles.
@@ -260,8 +313,11 @@ impl Partitions {
     /// The log directory with the fewest partitions, as Kafka chooses it.
     fn emptiest(&self) -> usize {
         let unfit = |index: usize| {
-            let dir = self.volumes.get(index).map(|volume| &volume.dir);
-            dir.map(|dir| (dir.failure().is_some(), dir.is_full()))
+            let unfit = |volume: &Volume| {
+                let dir = &volume.dir;
+                (dir.failure().is_some(), volume.is_cordoned(), dir.is_full())
+            };
+            self.volumes.get(index).map(unfit)
         };
         let indexes = 0..self.volumes.len();
         indexes.min_by_key(|index| (unfit(*index), self.count_in(*index))).unwrap_or(0)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ottla_log::{LoadPoints, LogError, Offsets, OpenOptions, PartitionLog, SyncOn};
 use ottla_metadata::Image;
 use ottla_partition::Replica;
-use ottla_protocol::{Millis, TopicId};
+use ottla_protocol::{ErrorCode, Millis, TopicId};
 use tracing::{error, warn};
 
 use super::volume::{Job, Key, Volume};
@@ -184,7 +184,7 @@ impl Partitions {
                         volume.dir.fail(&error);
                     }
                     told = volume.dir.failure().is_some();
-                    self.insert_failed(job.key);
+                    self.insert_failed(job.key, ErrorCode::KafkaStorageError);
                     if error.is_no_space() {
                         volume.dir.set_full(true);
                         self.without_space.lock().push((index, job.clone()));

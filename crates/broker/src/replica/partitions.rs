@@ -81,8 +81,8 @@ struct Hosted {
 struct Absent {
     name: TopicPartition,
     volume: usize,
-    /// It cannot be opened; else it is being opened or about to be.
-    failed: bool,
+    /// It cannot be opened, and what clients are told; else it is being opened or about to be.
+    failed: Option<ErrorCode>,
 }
 
 impl Partitions {
@@ -148,7 +148,7 @@ impl Partitions {
     /// hears that another broker leads it asks again, also while it is being opened.
     pub(crate) fn why_absent(&self, topic: TopicId, index: i32) -> ErrorCode {
         match self.hosted.read().absent.get(&(topic, index)) {
-            Some(absent) if absent.failed => ErrorCode::KafkaStorageError,
+            Some(Absent { failed: Some(why), .. }) => *why,
             Some(_) | None => ErrorCode::NotLeaderOrFollower,
         }
     }
@@ -185,7 +185,7 @@ impl Partitions {
     /// A partition that is to be opened.
     pub(super) fn announce(&self, key: Key, name: TopicPartition, volume: usize) {
         let mut hosted = self.hosted.write();
-        if hosted.absent.insert(key, Absent { name, volume, failed: false }).is_none() {
+        if hosted.absent.insert(key, Absent { name, volume, failed: None }).is_none() {
             *hosted.loading.entry(key.0).or_default() += 1;
             drop(hosted);
             self.count(volume, true);
@@ -203,11 +203,11 @@ impl Partitions {
         }
     }
 
-    /// It cannot be opened.
-    pub(super) fn insert_failed(&self, key: Key) {
+    /// It cannot be opened; clients are told `why`.
+    pub(super) fn insert_failed(&self, key: Key, why: ErrorCode) {
         let mut hosted = self.hosted.write();
         if let Some(mut absent) = hosted.forget_absent(key) {
-            absent.failed = true;
+            absent.failed = Some(why);
             hosted.absent.insert(key, absent);
         }
     }
@@ -215,9 +215,9 @@ impl Partitions {
     /// One that could not be opened is to be opened again; `false` when it is not wanted any more.
     pub(super) fn announce_again(&self, key: Key) -> bool {
         let mut hosted = self.hosted.write();
-        let failed = hosted.absent.get_mut(&key).filter(|absent| absent.failed);
+        let failed = hosted.absent.get_mut(&key).filter(|absent| absent.failed.is_some());
         let Some(absent) = failed else { return false };
-        absent.failed = false;
+        absent.failed = None;
         *hosted.loading.entry(key.0).or_default() += 1;
         true
     }
@@ -294,7 +294,7 @@ impl Partitions {
 impl Hosted {
     fn forget_absent(&mut self, key: Key) -> Option<Absent> {
         let absent = self.absent.remove(&key)?;
-        if !absent.failed {
+        if absent.failed.is_none() {
             count_down(&mut self.loading, key.0);
         }
         Some(absent)

@@ -42,6 +42,8 @@ pub(crate) struct Volume {
     /// Partitions that it had since its checkpoints were written: these may speak of them still,
     /// and what they say must not be taken for that of a new topic of the same name.
     pub(super) let_go: Mutex<HashSet<TopicPartition>>,
+    /// It takes no new partitions (`cordoned.log.dirs`).
+    cordoned: AtomicBool,
 }
 
 /// How far the logs of a log directory have come, for who writes that down.
@@ -104,7 +106,9 @@ impl Volume {
                 });
             })?;
         // Without one the broker does not start; who registers it says so.
-        let id = dir.read_meta_properties().ok().flatten().and_then(|found| found.directory_id);
+        let read = || dir.read_meta_properties().ok().flatten();
+        let id = if dir.failure().is_some() { None } else { read() };
+        let id = id.and_then(|found| found.directory_id);
         Ok(Self {
             dir,
             id,
@@ -117,7 +121,20 @@ impl Volume {
             progress,
             written: Mutex::default(),
             let_go: Mutex::default(),
+            cordoned: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it takes no new partitions (KIP-1066).
+    pub(crate) fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Acquire)
+    }
+
+    /// `names` are the directories that take none, as the settings name them. Whether that changed.
+    pub(super) fn set_cordoned(&self, names: &[String]) -> bool {
+        let mine = |name: &String| name == "*" || std::path::Path::new(name) == self.dir.path();
+        let cordoned = names.iter().any(mine);
+        self.cordoned.swap(cordoned, Ordering::AcqRel) != cordoned
     }
 
     /// Lets the committer finish and waits for it; `false` when it has panicked.

@@ -107,6 +107,8 @@ pub enum Allowed {
     NonEmptyList,
     /// A list, perhaps empty, of items with something in them.
     NonEmptyItems,
+    /// The same, each item once.
+    DistinctItems,
     /// 1 to 9, or −1 for the codec's own choice.
     GzipLevel,
     /// `*` or a list of `partition:broker`.
@@ -135,6 +137,9 @@ pub enum UpdateMode {
     PerBroker,
     /// For one broker, or for all as their default.
     ClusterWide,
+    /// As [`UpdateMode::ClusterWide`], and never from the properties file; shown only when it is
+    /// set.
+    Dynamic,
 }
 
 /// A broker setting that a topic setting falls back to.

@@ -218,18 +218,21 @@ impl Effective<'_> {
         all(ConfigKind::Broker)
             .iter()
             .filter(|def| validate::is_listed(def) && wanted(def.name))
-            .map(|def| {
+            .filter_map(|def| {
                 let mut synonyms: Vec<ConfigSynonym> = self
                     .layers(&[(def, 1)])
                     .into_iter()
                     .map(|candidate| candidate.synonym)
                     .collect();
+                if def.update_mode == UpdateMode::Dynamic && synonyms.is_empty() {
+                    return None;
+                }
                 let mut value = self.broker(def.name).to_text();
                 if def.is_sensitive() {
                     value = None;
                     synonyms.iter_mut().for_each(|synonym| synonym.value = None);
                 }
-                DescribedConfig {
+                Some(DescribedConfig {
                     name: StrBytes::from(def.name),
                     value,
                     read_only: def.update_mode == UpdateMode::ReadOnly,
@@ -239,7 +242,7 @@ impl Effective<'_> {
                     sensitive: def.is_sensitive(),
                     config_type: def.value_type.wire_id(),
                     synonyms,
-                }
+                })
             })
             .collect()
     }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::{NodeId, StrBytes};
 
-use super::definition::{ConfigDef, ConfigKind};
+use super::definition::{ConfigDef, ConfigKind, UpdateMode};
 use super::describe::{ConfigSource, ConfigSynonym};
 use super::find;
-use super::value::Value;
+use super::value::{InvalidValue, Value};
 use crate::image::{ConfigResource, Image, ResourceKind};
+
+const CORDONED: &str = "cordoned.log.dirs";
 
 /// The settings a node was started with, as text by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,16 +82,44 @@ impl<'a> Effective<'a> {
             .unwrap_or_else(|| def.default_value())
     }
 
-    /// A setting of a broker that exists only as a dynamic one: its own value, else that of all
-    /// brokers.
+    /// The log directories that take no new partitions (`cordoned.log.dirs`, KIP-1066), as the
+    /// settings name them; `*` for all.
     #[must_use]
-    pub fn dynamic_broker(&self, name: &str) -> Option<&'a str> {
-        let of = |broker: String| {
-            let resource =
-                ConfigResource { kind: ResourceKind::Broker, name: StrBytes::from(broker) };
-            self.image.config(&resource)?.get(name).map(|value| &**value)
-        };
-        of(self.node.to_string()).or_else(|| of(String::new()))
+    pub fn cordoned_log_dirs(&self) -> Vec<String> {
+        self.broker(CORDONED).as_list().unwrap_or_default().to_vec()
+    }
+
+    /// The log directories, as the settings name them.
+    fn log_dirs(&self) -> Vec<String> {
+        let given = self.broker("log.dirs");
+        let given = if given == Value::Null { self.broker("log.dir") } else { given };
+        given.as_list().unwrap_or_default().to_vec()
+    }
+
+    /// Whether log directories can be cordoned by these names.
+    ///
+    /// # Errors
+    /// Kafka's sentence when one is no log directory.
+    pub fn check_cordoned(&self, cordoned: &[String]) -> Result<(), InvalidValue> {
+        let failed = |what: String| Err(InvalidValue(format!("requirement failed: {what}")));
+        if cordoned.iter().any(|dir| dir == "*") {
+            return match cordoned {
+                [_] => Ok(()),
+                _ => {
+                    failed(format!("When {CORDONED} is set to *, it must not contain other values"))
+                }
+            };
+        }
+        let known = self.log_dirs();
+        let missing: Vec<&str> =
+            cordoned.iter().filter(|dir| !known.contains(dir)).map(String::as_str).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        failed(format!(
+            "All entries in {CORDONED} must be present in log.dirs or log.dir. Missing entries : {}",
+            missing.join(", ")
+        ))
     }
 
     /// What a topic setting is when the topic itself does not say.
@@ -157,6 +187,11 @@ impl<'a> Effective<'a> {
             match source {
                 ConfigSource::DynamicBroker => own?.get(def.name).map(ToString::to_string),
                 ConfigSource::DynamicDefaultBroker => all?.get(def.name).map(ToString::to_string),
+                ConfigSource::StaticBroker | ConfigSource::Default
+                    if def.update_mode == UpdateMode::Dynamic =>
+                {
+                    None
+                }
                 ConfigSource::StaticBroker => self.properties.get(def.name).map(ToOwned::to_owned),
                 ConfigSource::Default => def.default_value().to_text(),
                 ConfigSource::DynamicTopic

@@ -228,6 +228,17 @@ impl ConfigDef {
                 }
             }
             (Allowed::NonEmptyItems, list) => return self.items(list, &[]),
+            (Allowed::DistinctItems, list) => {
+                let items = list.as_list().unwrap_or_default();
+                let repeated =
+                    |(at, item): (usize, &String)| items.iter().take(at).any(|i| i == item);
+                if items.iter().enumerate().any(repeated) {
+                    let name = self.name;
+                    let message = format!("Configuration '{name}' values must not be duplicated.");
+                    return Err(InvalidValue(message));
+                }
+                return self.items(list, &[]);
+            }
             (Allowed::ListOf(words), list) => return self.items(list, words),
             (Allowed::ThrottledReplicas, list) => {
                 let items = list.as_list().unwrap_or_default();

@@ -72,5 +72,13 @@ pub(super) fn validate(
             ));
         }
     }
+    // A value for all brokers was refused above.
+    if let Some(cordoned) = settings.get("cordoned.log.dirs") {
+        let def = configs::find(ConfigKind::Broker, "cordoned.log.dirs");
+        let cordoned = def.and_then(|def| def.parse(Some(cordoned)).ok());
+        let cordoned = cordoned.as_ref().and_then(configs::Value::as_list).unwrap_or_default();
+        let checked = context.effective().check_cordoned(cordoned);
+        checked.map_err(|wrong| Refusal::new(ErrorCode::InvalidRequest, wrong.0))?;
+    }
     Ok(())
 }

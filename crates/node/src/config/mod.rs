@@ -12,9 +12,12 @@ use crate::settings::{Origin, Setting, Settings};
 use listeners::{ProtocolMap, parse_endpoint, parse_endpoints, split_list};
 use ottla_broker::Limits;
 use ottla_controller::MetadataLogSettings;
+use ottla_metadata::Image;
 use ottla_metadata::configs::{
-    self, BrokerProperties, ConfigDef, ConfigKind, InvalidValue, Support, Value,
+    self, BrokerProperties, ConfigDef, ConfigKind, Effective, InvalidValue, Support, UpdateMode,
+    Value,
 };
+use ottla_protocol::NodeId;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +80,7 @@ impl Config {
         let node_id = identity::node_id(&reader)?;
         let static_quorum = identity::check_quorum(&reader, node_id, &mut warnings)?;
         let (log_dirs, metadata_log_dir) = reader.directories()?;
+        reader.check_cordoned(&properties)?;
         Ok(Self {
             node_id,
             log_dirs,
@@ -103,6 +107,12 @@ fn check_all(settings: &Settings) -> Result<(BrokerProperties, Vec<String>), Con
         definition
             .parse(Some(value))
             .map_err(|refused| bad_value(name, origin, reason(definition, &refused)))?;
+        if definition.update_mode == UpdateMode::Dynamic {
+            warnings.push(format!(
+                "{origin}: {name} is ignored: it is set while the node runs (kafka-configs)"
+            ));
+            continue;
+        }
         match definition.support {
             Support::Yes => {}
             Support::NoEffect(instead) => {
@@ -208,6 +218,19 @@ impl<'a> Reader<'a> {
             }
         };
         Ok((dirs, metadata_dir))
+    }
+
+    fn check_cordoned(&self, properties: &BrokerProperties) -> Result<(), ConfigError> {
+        let name = "cordoned.log.dirs";
+        let Some(setting) = self.given(name) else { return Ok(()) };
+        let (image, node) = (Image::default(), NodeId::NONE);
+        let effective = Effective { image: &image, node, properties };
+        let checked = effective.check_cordoned(&effective.cordoned_log_dirs());
+        checked.map_err(|wrong| {
+            let sentence = wrong.to_string();
+            let reason = sentence.strip_prefix("requirement failed: ").unwrap_or(&sentence);
+            Self::refuse(name, setting)(reason.to_owned())
+        })
     }
 
     fn listeners(&self) -> Result<Vec<Listener>, ConfigError> {

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 pub(super) use self::found::Found;
 pub(crate) use self::thread::start;
-use super::volume::Key;
+use super::volume::{Key, Volume};
 use super::{HostedPartition, Partitions};
 
 /// Places that are remembered for partitions which are not there: a request costs its sender
@@ -137,6 +137,9 @@ impl Partitions {
         let target = self.volume_at(path).ok_or(ErrorCode::LogDirNotFound)?;
         if self.has_failed(target) {
             return Err(ErrorCode::KafkaStorageError);
+        }
+        if self.volumes.get(target).is_some_and(Volume::is_cordoned) {
+            return Err(ErrorCode::InvalidReplicaAssignment);
         }
         let image = self.image.load();
         let topic = image.topic(&name.topic);

@@ -29,10 +29,15 @@ impl Partitions {
     /// Whether the metadata has the partition in this log directory; one that knows of no
     /// directories at all is content with any.
     pub(in crate::replica) fn is_known_in(&self, partition: &Partition, volume: usize) -> bool {
-        let mine = partition.replicas.iter().position(|replica| *replica == self.node);
-        let noted = mine.and_then(|index| partition.directories.get(index));
+        let noted = self.noted(partition);
         let here = self.volumes.get(volume).and_then(|volume| volume.id);
-        noted.is_none() || here.is_none() || noted.copied() == here
+        noted.is_none() || here.is_none() || noted == here
+    }
+
+    /// The id of the log directory that the metadata has for this broker's replica.
+    pub(in crate::replica) fn noted(&self, partition: &Partition) -> Option<Uuid> {
+        let mine = partition.replicas.iter().position(|replica| *replica == self.node);
+        mine.and_then(|index| partition.directories.get(index)).copied()
     }
 
     /// Some of the partitions that the metadata has elsewhere.

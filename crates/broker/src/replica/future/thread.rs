@@ -176,18 +176,18 @@ impl Mover {
 
     /// Bytes a second, when there is a limit.
     fn rate(&self) -> Option<u64> {
-        let rate = self.shared.with_effective(|effective| {
-            effective.dynamic_broker(RATE).and_then(|rate| rate.parse::<u64>().ok())
-        });
-        rate.filter(|rate| *rate > 0)
+        let rate = self.shared.with_effective(|effective| effective.broker(RATE).as_i64());
+        let rate = rate.filter(|rate| *rate < i64::MAX);
+        rate.and_then(|rate| u64::try_from(rate).ok())
     }
 
     /// Waits as the setting wants it, for what was copied.
     fn pay(&mut self, bytes: usize) {
-        let Some(rate) = self.rate() else {
+        let Some(rate) = self.rate().filter(|_| bytes > 0) else {
             self.paid = None;
             return;
         };
+        // At a rate of 0 there is a piece each REST, as Kafka's window lets one through.
         #[expect(clippy::cast_precision_loss, reason = "bytes of a moment")]
         let cost = Duration::try_from_secs_f64(bytes as f64 / rate as f64).unwrap_or(REST);
         let now = Instant::now();
