@@ -1,14 +1,31 @@
 //! Measurements of Ottla beside Apache Kafka 4.4.0, in one run, as ratios. Knows brokers by their
 //! process and their port only.
 
-mod driver;
+mod bench;
+mod broker;
+mod environment;
 mod figures;
-mod first_light;
+mod load;
 mod process;
 mod recovery;
+mod report;
+mod runner;
 mod scale;
+mod scenario;
+mod wire;
 
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+use ottla_interop::repository;
+
+use crate::bench::{Bench, DRIVER_CORE};
+use crate::broker::Builds;
+use crate::runner::Plan;
+
+/// Where `cargo xtask bench --compare` says that the other build is.
+const BEFORE: &str = "OTTLA_BENCH_BEFORE";
 
 /// Measures Ottla beside Apache Kafka on this machine and prints the figures.
 #[derive(Debug, Parser)]
@@ -16,18 +33,29 @@ use clap::{Parser, Subcommand};
 struct Options {
     #[command(subcommand)]
     other: Option<Other>,
-    /// Records of 1 KiB in each run.
-    #[arg(long, default_value_t = 1_000_000)]
-    records: u64,
+    /// Numbers or names of scenarios; all when none is given.
+    scenarios: Vec<String>,
     /// Runs of each broker; they alternate.
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
+    #[arg(long)]
+    runs: Option<usize>,
+    /// One run of small amounts: shows that it works, measures nothing.
+    #[arg(long)]
+    short: bool,
     /// Only Ottla: nothing to compare with, but quick.
     #[arg(long)]
     alone: bool,
+    /// Where the figures go as JSON; target/bench/figures.json when nothing is said.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compares with Ottla as it was at this revision, instead of Kafka.
+    #[arg(long, value_name = "REV")]
+    compare: Option<String>,
+    /// Lists the scenarios and what they ask for.
+    #[arg(long)]
+    list: bool,
 }
 
-/// What is measured instead of start, idling and throughput.
+/// What is measured in a way of its own.
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Many partitions: creation, memory, restarts.
@@ -38,10 +66,35 @@ enum Other {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if options.list {
+        list();
+        return Ok(());
+    }
+    let before = std::env::var_os(BEFORE).map(PathBuf::from);
+    ensure!(
+        options.compare.is_some() == before.is_some(),
+        "`cargo xtask bench --compare REV` builds the other Ottla; this program does not"
+    );
+    let bench = Bench::new(options.short, Builds { ottla: repository::binary()?, before })?;
     match &options.other {
-        Some(Other::Scale(options)) => return scale::run(options),
-        Some(Other::Recovery(options)) => return recovery::run(options),
+        Some(Other::Scale(options)) => return scale::run(&bench, options),
+        Some(Other::Recovery(options)) => return recovery::run(&bench, options),
         None => {}
     }
-    first_light::run(options.records, options.runs, !options.alone)
+    let runs = options.runs.unwrap_or(if options.short { 1 } else { 5 });
+    ensure!(runs > 0, "no runs");
+    let json = options.json.unwrap_or_else(|| bench.data().with_file_name("figures.json"));
+    let plan = Plan { runs, alone: options.alone, before: options.compare, json };
+    let scenarios = scenario::chosen(&options.scenarios)?;
+    process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
+    runner::run(&bench, &plan, &scenarios)
+}
+
+fn list() {
+    for scenario in scenario::ALL {
+        report::tell(&format!("{:>2} {}: {}", scenario.number, scenario.name, scenario.about));
+        for goal in scenario.goals {
+            report::tell(&format!("     {}, {}: {}", goal.cell, goal.figure, goal.asks()));
+        }
+    }
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use crate::bench::Bench;
+use crate::process;
+use crate::report::tell;
+use crate::scenario::Cell;
+use crate::wire::{self, Client};
 use anyhow::ensure;
 use bytes::Bytes;
-use ottla_interop::broker::{Broker, Kind};
-
-use crate::driver::{self, Client};
-use crate::process;
 
 const TOPIC: &str = "recovery";
 const PARTITIONS: i32 = 16;
@@ -31,29 +32,30 @@ pub(crate) struct Options {
 }
 
 /// Measures each broker, on data of its own, and prints what was found.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let batch = driver::batch(BATCH_RECORDS, 1024)?;
-    one("ottla", Kind::Ottla, options.gib, &batch)?;
+pub(crate) fn run(bench: &Bench, options: &Options) -> anyhow::Result<()> {
+    let batch = wire::batch(BATCH_RECORDS, 1024)?;
+    one(bench, &Cell::OTTLA_DURABLE, options.gib, &batch)?;
     if !options.alone {
-        one("kafka 4.4.0", Kind::Kafka, options.gib, &batch)?;
+        one(bench, &Cell::KAFKA, options.gib, &batch)?;
     }
     Ok(())
 }
 
-fn one(name: &str, kind: Kind, gib: u64, batch: &Bytes) -> anyhow::Result<()> {
+fn one(bench: &Bench, cell: &Cell, gib: u64, batch: &Bytes) -> anyhow::Result<()> {
     let segment = format!("log.segment.bytes={}", SEGMENT_MIB << 20);
-    let mut broker = Broker::start_as(kind, &[&segment])?;
+    let mut broker = bench.prepare(cell, &[&segment])?;
+    broker.launch(None)?;
     let mut client = Client::connect(broker.address())?;
     client.create_topic(TOPIC, PARTITIONS)?;
     let batches = (gib << 30) / u64::try_from(batch.len())?;
-    driver::produce(broker.address(), TOPIC, 0..PARTITIONS, batch, batches, IN_FLIGHT)?;
+    wire::produce(broker.address(), TOPIC, 0..PARTITIONS, batch, batches, IN_FLIGHT)?;
     // Killed while it writes, not at rest.
     let (address, stop) = (broker.address().to_owned(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut alive = true;
             while alive && !stop.load(Ordering::Relaxed) {
-                let sent = driver::produce(&address, TOPIC, 0..PARTITIONS, batch, 16, IN_FLIGHT);
+                let sent = wire::produce(&address, TOPIC, 0..PARTITIONS, batch, 16, IN_FLIGHT);
                 alive = sent.is_ok();
             }
         });
@@ -63,31 +65,21 @@ fn one(name: &str, kind: Kind, gib: u64, batch: &Bytes) -> anyhow::Result<()> {
         killed
     })?;
     let begun = Instant::now();
-    let address = broker.address().to_owned();
-    let (first, all) = thread::scope(|scope| {
-        let starting = scope.spawn(|| broker.start_again());
-        let single = driver::batch(1, 100)?;
-        let mut client = Client::connect(&address)?;
-        client.produce_until_acknowledged(TOPIC, 0, &single)?;
-        let first = begun.elapsed().as_secs_f64();
-        for partition in 1..PARTITIONS {
-            client.produce_until_acknowledged(TOPIC, partition, &single)?;
-        }
-        let all = begun.elapsed().as_secs_f64();
-        starting.join().map_err(|_| anyhow::anyhow!("the start has panicked"))??;
-        anyhow::Ok((first, all))
-    })?;
+    broker.launch(None)?;
+    let single = wire::batch(1, 100)?;
+    let mut client = Client::connect(&address)?;
+    client.produce_until_acknowledged(TOPIC, 0, &single)?;
+    let first = begun.elapsed().as_secs_f64();
+    for partition in 1..PARTITIONS {
+        client.produce_until_acknowledged(TOPIC, partition, &single)?;
+    }
+    let all = begun.elapsed().as_secs_f64();
     let found = Client::connect(broker.address())?.count(TOPIC, PARTITIONS)?.unwrap_or(0);
     let least = batches * BATCH_RECORDS;
     ensure!(u64::try_from(found)? >= least, "{found} records are there, {least} were acknowledged");
-    tell(&format!("{name}: {gib} GiB in segments of {SEGMENT_MIB} MiB, after kill -9"));
+    tell(&format!("{}: {gib} GiB in segments of {SEGMENT_MIB} MiB, after kill -9", cell.name));
     tell(&format!("  first acknowledged record  {first:>8.2} s"));
     tell(&format!("  one on every partition     {all:>8.2} s"));
     tell(&format!("  open files                 {:>8}", process::open_files(broker.pid()?)?));
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are the program's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

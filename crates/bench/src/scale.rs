@@ -5,10 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use ottla_interop::broker::{Broker, Kind};
 
-use crate::driver::Client;
+use crate::bench::Bench;
+use crate::broker::Broker;
 use crate::process;
+use crate::report::tell;
+use crate::scenario::Cell;
+use crate::wire::Client;
 
 /// Partitions of a topic: one request may make 10,000 records, here and in Kafka.
 const TOPIC_PARTITIONS_MAX: u32 = 5_000;
@@ -27,14 +30,14 @@ pub(crate) struct Options {
 }
 
 /// Measures each broker and prints what was found.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    one("ottla", Kind::Ottla, options.partitions)?;
+pub(crate) fn run(bench: &Bench, options: &Options) -> anyhow::Result<()> {
+    one(bench, &Cell::OTTLA_DURABLE, options.partitions)?;
     if !options.alone {
         let partitions = options.partitions.min(KAFKA_PARTITIONS_MAX);
         if partitions < options.partitions {
-            one("ottla", Kind::Ottla, partitions)?;
+            one(bench, &Cell::OTTLA_DURABLE, partitions)?;
         }
-        one("kafka 4.4.0", Kind::Kafka, partitions)?;
+        one(bench, &Cell::KAFKA, partitions)?;
     }
     Ok(())
 }
@@ -51,9 +54,10 @@ fn topics(partitions: u32) -> anyhow::Result<Vec<(String, i32)>> {
     Ok(topics)
 }
 
-fn one(name: &str, kind: Kind, partitions: u32) -> anyhow::Result<()> {
-    tell(&format!("{name}, {partitions} partitions"));
-    let mut broker = Broker::start_as(kind, &[])?;
+fn one(bench: &Bench, cell: &Cell, partitions: u32) -> anyhow::Result<()> {
+    tell(&format!("{}, {partitions} partitions", cell.name));
+    let mut broker = bench.prepare(cell, &[])?;
+    broker.launch(None)?;
     let mut client = Client::connect(broker.address())?;
     // Whatever is done once is done now.
     client.create_topic("first", 1)?;
@@ -90,33 +94,23 @@ fn one(name: &str, kind: Kind, partitions: u32) -> anyhow::Result<()> {
     thread::sleep(idle);
     let used = (process::cpu_seconds(pid)? - before) / idle.as_secs_f64() * 100.0;
     tell(&format!("  idle CPU                  {used:>10.2} %"));
-    broker.stop()
+    broker.stop().map(|_| ())
 }
 
 /// Seconds from the start to the first topic's and to all topics' readiness.
 fn restart(broker: &mut Broker, topics: &[(String, i32)]) -> anyhow::Result<(f64, f64)> {
-    let address = broker.address().to_owned();
     let begun = Instant::now();
-    thread::scope(|scope| {
-        let starting = scope.spawn(|| broker.start_again());
-        let mut client = Client::connect(&address)?;
-        let (first, count) = topics.first().context("no topic")?;
-        client.wait_for_leaders(first, (*count).min(1))?;
-        let one = begun.elapsed().as_secs_f64();
-        for (topic, count) in topics {
-            client.wait_for_leaders(topic, *count)?;
-        }
-        let all = begun.elapsed().as_secs_f64();
-        starting.join().map_err(|_| anyhow::anyhow!("the start has panicked"))??;
-        Ok((one, all))
-    })
+    broker.launch(None)?;
+    let mut client = Client::connect(broker.address())?;
+    let (first, count) = topics.first().context("no topic")?;
+    client.wait_for_leaders(first, (*count).min(1))?;
+    let one = begun.elapsed().as_secs_f64();
+    for (topic, count) in topics {
+        client.wait_for_leaders(topic, *count)?;
+    }
+    Ok((one, begun.elapsed().as_secs_f64()))
 }
 
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are the program's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

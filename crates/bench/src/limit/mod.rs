@@ -1,0 +1,15 @@
+//! The limit program: the bytes of a scenario between socket and file with no protocol, as a
+//! process of its own that is pinned and measured like a broker. What it reaches is what the
+//! machine gives to any broker that receives over sockets and keeps in files. Knows no broker.
+
+mod aligned;
+mod child;
+mod committer;
+mod options;
+mod peer;
+mod receive;
+mod run;
+mod send;
+
+pub(crate) use options::Options;
+pub(crate) use run::{Limit, Reading, Shape, Writing, prepare, read, run, write};

@@ -1,0 +1,236 @@
+//! Measuring the limit program: shapes of the bytes, and figures as those of a broker. Must not
+//! know scenarios.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::ensure;
+use bytes::Bytes;
+
+use super::child::Program;
+use super::options::{From, Options, Through};
+use super::{options, peer, receive, send};
+use crate::{driver, process};
+
+const BROKER_CORE: u32 = 0;
+const DRIVER_CORE: u32 = 1;
+/// Records of 1 KiB in a batch of just under 1 MB.
+const BATCH_RECORDS: u64 = 950;
+
+/// What is moved: the same bytes, cut in the same way, as in the scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// One batch.
+    pub(crate) batch: Bytes,
+    /// Records in it.
+    pub(crate) batch_records: u64,
+    pub(crate) connections: usize,
+    /// Files of each connection.
+    pub(crate) files: usize,
+    /// Batches over each connection.
+    pub(crate) batches: u64,
+}
+
+/// How bytes get to the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writing {
+    pub(crate) direct: bool,
+    pub(crate) durable: bool,
+}
+
+/// Where bytes come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reading {
+    Memory,
+    /// Read and summed.
+    File,
+    Sendfile,
+}
+
+/// Figures of one run, counted as a broker's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    /// CPU seconds of the limit program.
+    pub(crate) cpu: f64,
+    pub(crate) wall: f64,
+    /// Groups that were synced.
+    pub(crate) groups: u64,
+}
+
+impl Limit {
+    pub(crate) fn records_per_core_second(&self) -> f64 {
+        self.records as f64 / self.cpu
+    }
+
+    pub(crate) fn records_per_second(&self) -> f64 {
+        self.records as f64 / self.wall
+    }
+}
+
+impl Shape {
+    /// Records of 1 KiB in batches of up to 1 MB over four connections to 16 files, about `mib`.
+    pub(crate) fn large_batches(mib: u64) -> anyhow::Result<Self> {
+        let batch = driver::batch(BATCH_RECORDS, 1024)?;
+        let (connections, files) = (4, 4);
+        let batches = ((mib << 20) / batch.len() as u64 / connections).max(1);
+        let connections = usize::try_from(connections)?;
+        Ok(Self { batch, batch_records: BATCH_RECORDS, connections, files, batches })
+    }
+
+    fn records(&self) -> u64 {
+        self.batches * self.connections as u64 * self.batch_records
+    }
+
+    fn bytes(&self) -> u64 {
+        self.batches * self.connections as u64 * self.batch.len() as u64
+    }
+}
+
+/// The command line's part.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    match &options.program {
+        Some(options::Program::Receive(options)) => receive::run(options),
+        Some(options::Program::Send(options)) => send::run(options),
+        None => table(options),
+    }
+}
+
+/// Socket to file, into a folder of its own below `folder`, which is gone afterwards.
+pub(crate) fn write(folder: &Path, shape: &Shape, how: Writing) -> anyhow::Result<Limit> {
+    let files = Files::new(folder)?;
+    write_into(&files.0, shape, how)
+}
+
+/// A folder with files to read, gone when dropped.
+pub(crate) struct Files(tempfile::TempDir);
+
+/// Writes the files that [`read`] reads.
+pub(crate) fn prepare(folder: &Path, shape: &Shape) -> anyhow::Result<Files> {
+    let files = Files::new(folder)?;
+    write_into(&files.0, shape, Writing { direct: false, durable: true })?;
+    Ok(files)
+}
+
+/// File or memory to socket.
+pub(crate) fn read(files: &Files, shape: &Shape, from: Reading) -> anyhow::Result<Limit> {
+    let from = match from {
+        Reading::Memory => From::Memory,
+        Reading::File => From::Read,
+        Reading::Sendfile => From::Sendfile,
+    };
+    let dir = files.path().display();
+    let from = name(from);
+    let connections = shape.connections;
+    let arguments = format!("send --connections {connections} --chunk {SENT} --from {from}");
+    let arguments = with_dir(&arguments, &dir.to_string());
+    measure(&arguments, shape, |address| peer::swallow(address, connections))
+}
+
+/// Sent at a time, as consumers ask for it.
+const SENT: usize = 1 << 20;
+
+impl Files {
+    fn new(folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self(tempfile::Builder::new().prefix("limit-").tempdir_in(folder)?))
+    }
+
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn write_into(files: &Files, shape: &Shape, how: Writing) -> anyhow::Result<Limit> {
+    let Shape { connections, batches, .. } = *shape;
+    let through = name(if how.direct { Through::Direct } else { Through::Cache });
+    let mut arguments = format!(
+        "receive --connections {connections} --files {} --chunk {} --through {through}",
+        shape.files,
+        shape.batch.len()
+    );
+    if how.durable {
+        arguments.push_str(" --durable");
+    }
+    let arguments = with_dir(&arguments, &files.path().display().to_string());
+    measure(&arguments, shape, |address| peer::feed(address, connections, &shape.batch, batches))
+}
+
+fn name(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn with_dir(arguments: &str, dir: &str) -> Vec<String> {
+    let words = arguments.split(' ').map(ToOwned::to_owned);
+    words.chain(["--dir".to_owned(), dir.to_owned()]).collect()
+}
+
+/// Runs the program on the broker's core while `peer` works on the driver's.
+fn measure(
+    arguments: &[String],
+    shape: &Shape,
+    peer: impl Fn(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<Limit> {
+    process::pin(std::process::id(), DRIVER_CORE)?;
+    let mut program = Program::start(arguments, BROKER_CORE)?;
+    let (before, clock) = (process::cpu_seconds(program.pid())?, Instant::now());
+    let address = program.address.clone();
+    peer(&address)?;
+    let done = program.done()?;
+    let wall = clock.elapsed().as_secs_f64();
+    let cpu = process::cpu_seconds(program.pid())? - before;
+    program.end()?;
+    let expected = shape.bytes();
+    ensure!(done.bytes == expected, "{} bytes were moved of {expected}", done.bytes);
+    Ok(Limit { records: shape.records(), bytes: done.bytes, cpu, wall, groups: done.groups })
+}
+
+/// Measures every limit once and prints them.
+pub(crate) fn table(options: &Options) -> anyhow::Result<()> {
+    let shape = Shape::large_batches(options.mib)?;
+    tell(&format!(
+        "{} records of 1 KiB in batches of {} bytes, {} connections, {} files; {}",
+        shape.records(),
+        shape.batch.len(),
+        shape.connections,
+        shape.connections * shape.files,
+        "thousands of records a second of CPU time, and of wall-clock time"
+    ));
+    for (direct, durable) in [(false, false), (false, true), (true, false), (true, true)] {
+        let limit = write(&options.dir, &shape, Writing { direct, durable })?;
+        let how = if direct { "direct" } else { "cache" };
+        let synced = if durable { ", durable" } else { "" };
+        show(&format!("socket to file, {how}{synced}"), &limit);
+    }
+    let files = prepare(&options.dir, &shape)?;
+    for (name, from) in [
+        ("memory to socket", Reading::Memory),
+        ("file to socket, read and summed", Reading::File),
+        ("file to socket, sendfile", Reading::Sendfile),
+    ] {
+        show(name, &read(&files, &shape, from)?);
+    }
+    Ok(())
+}
+
+fn show(name: &str, limit: &Limit) {
+    let groups = match limit.groups {
+        0 => String::new(),
+        groups => format!(", {groups} groups"),
+    };
+    tell(&format!(
+        "  {name:<34} {:>8.0} {:>8.0}  ({:.2} s of CPU time, {:.2} s{groups})",
+        limit.records_per_core_second() / 1000.0,
+        limit.records_per_second() / 1000.0,
+        limit.cpu,
+        limit.wall
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are the program's result")]
+fn tell(line: &str) {
+    println!("{line}");
+}

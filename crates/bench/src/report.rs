@@ -1,0 +1,211 @@
+//! Tables for people and JSON for machines. Must not know how figures came about.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::environment::Environment;
+use crate::figures::{Cells, Figures, shown};
+use crate::scenario::{Cell, Goal, Scenario, Subject};
+
+/// Everything that was measured so far.
+#[derive(Debug)]
+pub(crate) struct Report {
+    environment: Environment,
+    runs: usize,
+    short: bool,
+    done: Vec<(&'static str, Done)>,
+}
+
+#[derive(Debug)]
+struct Done {
+    number: u8,
+    about: &'static str,
+    goals: &'static [Goal],
+    measured: Vec<(Cell, Cells)>,
+}
+
+impl Report {
+    pub(crate) fn new(environment: Environment, runs: usize, short: bool) -> Self {
+        Self { environment, runs, short, done: Vec::new() }
+    }
+
+    pub(crate) fn take(&mut self, scenario: &Scenario, measured: Vec<(Cell, Cells)>) {
+        let Scenario { number, about, goals, .. } = *scenario;
+        self.done.push((scenario.name, Done { number, about, goals, measured }));
+    }
+
+    pub(crate) fn print_head(&self) {
+        let Environment { date, commit, kernel, processor, cores, memory_gib, file_system, load } =
+            &self.environment;
+        tell(&format!("{date}, commit {commit}"));
+        tell(&format!("{kernel}, {cores} cores ({processor}), {memory_gib} GiB, load {load}"));
+        tell(&format!("data on {file_system}"));
+        tell("broker on one core, load on another; medians (lowest to highest)");
+        if self.short {
+            tell("SHORT: shows that everything works; the figures mean nothing");
+        }
+    }
+
+    /// The table of the scenario that was taken last.
+    pub(crate) fn print_last(&self) {
+        if let Some((name, done)) = self.done.last() {
+            tell("");
+            tell(&format!("{} {name}: {}", done.number, done.about));
+            for line in done.table() {
+                tell(&line);
+            }
+        }
+    }
+
+    /// Everything, as JSON.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let scenarios: Vec<Value> = self.done.iter().map(|(name, done)| done.json(name)).collect();
+        let all = json!({
+            "environment": self.environment,
+            "kafka": "4.4.0",
+            "runs": self.runs,
+            "short": self.short,
+            "scenarios": scenarios,
+        });
+        let text = serde_json::to_string_pretty(&all)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+}
+
+impl Done {
+    /// Names of figures, in the order in which the cells gave them.
+    fn figures(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for name in self.measured.iter().flat_map(|(_, cells)| cells.names()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What a cell's figure is compared with: the other build of the same cell, else Kafka.
+    fn reference(&self, cell: &Cell, figure: &str) -> Option<(&Cell, f64)> {
+        let is_reference = |other: &Cell| match (cell.subject, other.subject) {
+            (Subject::Ottla, Subject::OttlaBefore) => {
+                other.name.strip_prefix(&*cell.name).is_some_and(|rest| rest.starts_with(", "))
+                    && other.settings == cell.settings
+            }
+            (Subject::Ottla | Subject::Limit, Subject::Kafka) => other.name == Cell::KAFKA.name,
+            _ => false,
+        };
+        let (other, figures) = self.measured.iter().find(|(other, _)| is_reference(other))?;
+        Some((other, figures.get(figure)?.median()))
+    }
+
+    fn table(&self) -> Vec<String> {
+        let width = self.measured.iter().map(|(cell, _)| cell.name.len()).max().unwrap_or(0);
+        let mut lines = Vec::new();
+        for figure in self.figures() {
+            lines.push(format!("  {figure}"));
+            for (cell, cells) in &self.measured {
+                let Some(figures) = cells.get(figure) else { continue };
+                let mut line = format!("    {:<width$} {figures}", cell.name);
+                if let Some((other, reference)) = self.reference(cell, figure) {
+                    let ratio = figures.median() / reference;
+                    line.push_str(&format!("  {} x {}", shown(ratio), other.name));
+                }
+                let own = |goal: &&Goal| goal.cell == cell.name && goal.figure == figure;
+                for goal in self.goals.iter().filter(own) {
+                    line.push_str(&format!("  [{}: {}]", goal.asks(), self.verdict(goal)));
+                }
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    fn verdict(&self, goal: &Goal) -> &'static str {
+        match goal.judge(&self.measured) {
+            None => "not judged",
+            Some(judged) if judged.met => "met",
+            Some(_) => "MISSED",
+        }
+    }
+
+    fn json(&self, name: &str) -> Value {
+        let figure = |figures: &Figures| {
+            let (median, low, high) = (figures.median(), figures.low(), figures.high());
+            json!({ "median": median, "low": low, "high": high, "runs": figures.runs() })
+        };
+        let cells = self.measured.iter().map(|(cell, cells)| {
+            let figures: serde_json::Map<String, Value> =
+                cells.all().map(|(name, figures)| (name.to_owned(), figure(figures))).collect();
+            json!({
+                "cell": cell.name, "flush": cell.flush, "settings": cell.settings,
+                "figures": figures,
+            })
+        });
+        let goals = self.goals.iter().map(|goal| {
+            let judged = goal.judge(&self.measured);
+            json!({
+                "cell": goal.cell, "figure": goal.figure, "goal": goal.asks(),
+                "value": judged.map(|judged| judged.value),
+                "met": judged.map(|judged| judged.met),
+            })
+        });
+        json!({
+            "number": self.number, "name": name, "about": self.about,
+            "cells": cells.collect::<Vec<_>>(), "goals": goals.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A line of the result.
+#[expect(clippy::print_stdout, reason = "the figures are the program's result")]
+pub(crate) fn tell(line: &str) {
+    println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Found;
+    use crate::scenario::Bound;
+
+    const GOALS: &[Goal] = &[
+        Goal { cell: "ottla, os", figure: "thousands", bound: Bound::TimesAtLeast(5.0, "kafka") },
+        Goal { cell: "ottla, os", figure: "ms", bound: Bound::AtMost(3.0) },
+    ];
+
+    fn done() -> Done {
+        let cell = |cell: Cell, thousands, ms| {
+            let (mut found, mut cells) = (Found::default(), Cells::default());
+            found.add("thousands", thousands);
+            found.add("ms", ms);
+            cells.take(found);
+            (cell, cells)
+        };
+        let measured = vec![cell(Cell::OTTLA_OS, 60.0, 4.0), cell(Cell::KAFKA, 10.0, 8.0)];
+        Done { number: 1, about: "x", goals: GOALS, measured }
+    }
+
+    #[test]
+    fn a_table_has_figures_ratios_and_verdicts() {
+        let expected = [
+            "  thousands",
+            "    ottla, os       60.0 (60.0 to 60.0)  6.00 x kafka  [at least 5 x kafka: met]",
+            "    kafka           10.0 (10.0 to 10.0)",
+            "  ms",
+            "    ottla, os       4.00 (4.00 to 4.00)  0.50 x kafka  [at most 3.00: MISSED]",
+            "    kafka           8.00 (8.00 to 8.00)",
+        ];
+        assert_eq!(done().table(), expected);
+    }
+
+    #[test]
+    fn json_has_every_run_and_every_goal() {
+        let json = done().json("name");
+        assert_eq!(json["cells"][0]["figures"]["ms"]["runs"], json!([4.0]));
+        assert_eq!(json["cells"][0]["settings"], json!(["flush.mode=os"]));
+        assert_eq!(json["goals"][1]["met"], json!(false));
+        assert_eq!(json["goals"][0]["value"], json!(6.0));
+    }
+}
