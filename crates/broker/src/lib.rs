@@ -32,6 +32,7 @@ mod space;
 mod storage_upkeep;
 mod timetable;
 mod topics;
+mod turn;
 mod upkeep;
 mod worker;
 

@@ -6,13 +6,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::thread::{self, ThreadId};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// A worker's mailbox: signals that were raised elsewhere and are to be delivered here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mailbox {
+    owner: ThreadId,
     raised: Mutex<Vec<Arc<Signal>>>,
     notify: Notify,
 }
@@ -27,8 +29,10 @@ pub(crate) struct Signal {
 }
 
 impl Mailbox {
+    /// For the thread that calls this.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+        let (owner, raised, notify) = (thread::current().id(), Mutex::default(), Notify::new());
+        Arc::new(Self { owner, raised, notify })
     }
 
     /// Delivers signals to this worker's tasks; runs as a task on the worker for ever.
@@ -37,10 +41,7 @@ impl Mailbox {
             self.notify.notified().await;
             let raised = std::mem::take(&mut *self.raised.lock());
             for signal in raised {
-                let waker = signal.waker.lock().take();
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                signal.deliver();
             }
         }
     }
@@ -61,6 +62,10 @@ impl Signal {
         if self.raised.swap(true, Ordering::AcqRel) {
             return;
         }
+        if thread::current().id() == self.mailbox.owner {
+            self.deliver();
+            return;
+        }
         let first = {
             let mut raised = self.mailbox.raised.lock();
             raised.push(Arc::clone(self));
@@ -68,6 +73,13 @@ impl Signal {
         };
         if first {
             self.mailbox.notify.notify_one();
+        }
+    }
+
+    fn deliver(&self) {
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 

@@ -18,6 +18,7 @@ use crate::limits::{Limits, QueuedBytes};
 use crate::listener::Accepted;
 use crate::mailbox::Mailbox;
 use crate::shared::Shared;
+use crate::turn::Turns;
 
 /// How long a task of the broker that has panicked rests.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +47,11 @@ pub(crate) fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
 async fn run(start: WorkerStart) {
     let WorkerStart { index: _, shared, limits, queued, mut accepted, mut stopped, also } = start;
     let mailbox = Mailbox::new();
+    let turns = Rc::new(Turns::begin());
+    {
+        let turns = Rc::clone(&turns);
+        keep_running("a worker's commits", move || turns.commit());
+    }
     {
         let mailbox = Arc::clone(&mailbox);
         keep_running("a worker's mailbox", move || Arc::clone(&mailbox).deliver());

@@ -3,11 +3,14 @@
 //! large ones are read straight into their own memory. Must not know what a frame means.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::tcp::ReadHalf;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -113,18 +116,18 @@ impl FrameReader {
 
     /// Reads what is there, at most a scratch buffer full. Gives the number of bytes; 0 at the
     /// end of the stream. Cancel-safe.
-    async fn more(&mut self, half: &ReadHalf<'_>) -> io::Result<usize> {
-        loop {
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let read = half.try_read(scratch)?;
-                self.buffer.extend_from_slice(scratch.get(..read).unwrap_or_default());
-                Ok::<_, io::Error>(read)
-            });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => half.readable().await?,
-                other => return other,
-            }
-        }
+    async fn more(&mut self, half: &mut ReadHalf<'_>) -> io::Result<usize> {
+        poll_fn(|context| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                // Other than `try_read`, this knows from a short read that there is no more, and
+                // does not ask the kernel again.
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut *half).poll_read(context, &mut read))?;
+                self.buffer.extend_from_slice(read.filled());
+                Poll::Ready(Ok(read.filled().len()))
+            })
+        })
+        .await
     }
 
     /// Reads the rest of a large frame into its own memory, which grows as the bytes arrive, and so

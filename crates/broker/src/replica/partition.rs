@@ -22,6 +22,7 @@ use tracing::warn;
 use super::config::PartitionConfig;
 use super::waits::AckToken;
 use crate::mailbox::Signal;
+use crate::turn;
 
 /// Waits end with the partition; who waits for a client counts the time itself.
 const NO_DEADLINE: Millis = Millis(i64::MAX);
@@ -148,7 +149,7 @@ impl HostedPartition {
     /// directory it was in gets nothing ([`CommitTarget::take_for`]), and that of the other was
     /// told by who moved it.
     pub(super) fn commit_soon(self: &Arc<Self>) {
-        self.committer.load().enqueue(Arc::clone(self));
+        turn::commit_soon(&self.committer.load(), Arc::clone(self));
     }
 
     /// The settings in force.

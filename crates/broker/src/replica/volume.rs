@@ -85,25 +85,27 @@ impl Progress {
 }
 
 impl Volume {
-    /// Starts the committer. `due` is called by it when recovery points should be written.
+    /// Starts the committer. `due` is called when recovery points should be written.
     pub(super) fn start(
         index: usize,
         dir: Arc<LogDir>,
-        due: impl Fn() + Send + 'static,
+        due: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let committer = Arc::new(Committer::new(&dir, SYNC_THREADS));
         let progress: Arc<Progress> = Arc::default();
-        let (running, told, of) = (Arc::clone(&committer), Arc::clone(&progress), Arc::clone(&dir));
+        let (told, of) = (Arc::clone(&progress), Arc::clone(&dir));
+        let committer = Committer::new(&dir, SYNC_THREADS).reporting_to(move |stage| match stage {
+            Stage::Written | Stage::Failed => told.changed(),
+            Stage::Durable => {
+                if told.on_commit(of.appended_bytes()) {
+                    due();
+                }
+            }
+        });
+        let committer = Arc::new(committer);
+        let running = Arc::clone(&committer);
         let thread =
             std::thread::Builder::new().name(format!("ottla-commit-{index}")).spawn(move || {
-                running.run(|stage| match stage {
-                    Stage::Written | Stage::Failed => told.changed(),
-                    Stage::Durable => {
-                        if told.on_commit(of.appended_bytes()) {
-                            due();
-                        }
-                    }
-                });
+                running.run();
             })?;
         // Without one the broker does not start; who registers it says so.
         let read = || dir.read_meta_properties().ok().flatten();

@@ -1,6 +1,8 @@
-//! The committer of a log directory: one thread that turns what partitions have queued into
-//! groups. While one group is written and synced, the next gathers; an idle committer starts at
-//! once. Its three steps can be driven by hand, for a simulator.
+//! The committer of a log directory: turns what partitions have queued into groups. While one
+//! group is written and synced, the next gathers; an idle committer starts at once. Groups are the
+//! work of one thread, but for light ones: those that need no sync whoever queued them may write
+//! himself, which saves waking another thread. Its three steps can be driven by hand, for a
+//! simulator.
 
 use std::sync::Arc;
 
@@ -43,7 +45,20 @@ pub struct Group<T: ?Sized> {
     members: Vec<(Arc<T>, WriteSet)>,
 }
 
+/// A group of no more bytes than this may be written by whoever queued it: copying it into the
+/// page cache takes less time than waking another thread.
+const LIGHT_BYTES: u64 = 64 * 1024;
+
 impl<T: ?Sized> Group<T> {
+    /// Whether it is little to write, and nothing to sync, rename or remove.
+    fn is_light(&self) -> bool {
+        let mut bytes = 0;
+        self.members.iter().all(|(_, set)| {
+            bytes += set.bytes();
+            set.only_writes() && bytes <= LIGHT_BYTES
+        })
+    }
+
     /// Number of partitions.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -63,10 +78,15 @@ pub struct Committer<T: ?Sized> {
     sync_threads: usize,
     queue: Mutex<Queue<T>>,
     wake: Condvar,
+    after: Box<dyn Fn(Stage) + Send + Sync>,
 }
 
 struct Queue<T: ?Sized> {
     dirty: Vec<Arc<T>>,
+    /// Gathered by somebody else for the thread.
+    handed: Option<Group<T>>,
+    /// A group is on its way: no other is gathered.
+    busy: bool,
     stopping: bool,
 }
 
@@ -84,27 +104,68 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         Self {
             log_dir: Arc::clone(log_dir),
             sync_threads: sync_threads.max(1),
-            queue: Mutex::new(Queue { dirty: Vec::new(), stopping: false }),
+            queue: Mutex::new(Queue {
+                dirty: Vec::new(),
+                handed: None,
+                busy: false,
+                stopping: false,
+            }),
             wake: Condvar::new(),
+            after: Box::new(|_| {}),
         }
+    }
+
+    /// `after` is called after each stage of each group, when all its partitions were told, by
+    /// whoever does the work.
+    #[must_use]
+    pub fn reporting_to(self, after: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+        Self { after: Box::new(after), ..self }
     }
 
     /// A partition has queued something: called whenever an operation of its log says that it
     /// needs a commit.
     pub fn enqueue(&self, target: Arc<T>) {
-        let mut queue = self.queue.lock();
-        queue.dirty.push(target);
-        drop(queue);
+        self.enqueue_quietly(target);
         self.wake.notify_one();
     }
 
+    /// As [`Committer::enqueue`], for somebody who calls [`Committer::commit_here`] when he has
+    /// queued all that he has at the moment.
+    pub fn enqueue_quietly(&self, target: Arc<T>) {
+        self.queue.lock().dirty.push(target);
+    }
+
+    /// Commits what is queued if that is little work, and lets the thread do it otherwise.
+    pub fn commit_here(&self) {
+        {
+            let mut queue = self.queue.lock();
+            if queue.busy || queue.dirty.is_empty() {
+                // Whoever is busy goes on with what is queued.
+                return;
+            }
+            queue.busy = true;
+        }
+        let mut handed = None;
+        match self.gather() {
+            Some(group) if group.is_light() => self.commit(group),
+            other => handed = other,
+        }
+        let mut queue = self.queue.lock();
+        // Until the thread is through with what it was handed there is somebody busy.
+        queue.busy = handed.is_some();
+        queue.handed = handed;
+        let more = queue.busy || !queue.dirty.is_empty() || queue.stopping;
+        drop(queue);
+        if more {
+            self.wake.notify_one();
+        }
+    }
+
     /// The thread's work, until [`Committer::stop`]: what was enqueued before is still committed.
-    /// `after` is called after each stage of each group, when all its partitions were told: the
-    /// place to send what they collected.
-    pub fn run(&self, mut after: impl FnMut(Stage)) {
-        while let Some(mut group) = self.wait() {
-            after(self.write(&mut group));
-            after(self.sync(group));
+    pub fn run(&self) {
+        while let Some(group) = self.wait() {
+            self.commit(group);
+            self.queue.lock().busy = false;
         }
     }
 
@@ -114,19 +175,30 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         self.wake.notify_all();
     }
 
+    fn commit(&self, mut group: Group<T>) {
+        (self.after)(self.write(&mut group));
+        (self.after)(self.sync(group));
+    }
+
+    /// The next group for the thread, which is busy then.
     fn wait(&self) -> Option<Group<T>> {
         loop {
             let mut queue = self.queue.lock();
-            while queue.dirty.is_empty() {
-                if queue.stopping {
+            while queue.busy || queue.dirty.is_empty() {
+                if let Some(handed) = queue.handed.take() {
+                    return Some(handed);
+                }
+                if queue.stopping && !queue.busy {
                     return None;
                 }
                 self.wake.wait(&mut queue);
             }
+            queue.busy = true;
             drop(queue);
             if let Some(group) = self.gather() {
                 return Some(group);
             }
+            self.queue.lock().busy = false;
         }
     }
 

@@ -94,6 +94,12 @@ impl WriteSet {
         self.ops.iter().map(len).sum()
     }
 
+    /// Whether there is nothing to do in it but to write to the ends of files.
+    pub(crate) fn only_writes(&self) -> bool {
+        let write = |op: &Op| matches!(op, Op::Append { .. } | Op::Index(_) | Op::Aborted { .. });
+        !self.sync_batches && self.ops.iter().all(write)
+    }
+
     /// Does all writes.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
         let mut closed: Option<Arc<dyn DiskFile>> = None;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ottla_env::DiskErrorKind;
 use ottla_env::memory::MemoryDisk;
 use ottla_log::{
-    AppendError, Committer, LogConfig, LogError, OpenOptions, PartitionLog, Stage, TopicPartition,
+    AppendError, Committer, FlushMode, LogConfig, LogError, OpenOptions, PartitionLog, Stage,
+    TopicPartition,
 };
 use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset};
@@ -170,17 +171,14 @@ fn the_thread_commits_until_it_is_stopped() {
     let disk = MemoryDisk::new();
     let dir = log_dir(&disk, Path::new("/d"));
     let host = Host::new(open(&dir, small()).0);
-    let committer = Arc::new(Committer::<Host>::new(&dir, 4));
     let stages = Arc::new(AtomicUsize::new(0));
-    let thread = {
-        let (committer, stages) = (Arc::clone(&committer), Arc::clone(&stages));
-        std::thread::spawn(move || {
-            committer.run(|stage| {
-                assert_ne!(stage, Stage::Failed);
-                stages.fetch_add(1, Ordering::SeqCst);
-            });
-        })
-    };
+    let counted = Arc::clone(&stages);
+    let committer = Arc::new(Committer::<Host>::new(&dir, 4).reporting_to(move |stage| {
+        assert_ne!(stage, Stage::Failed);
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    let running = Arc::clone(&committer);
+    let thread = std::thread::spawn(move || running.run());
     for _ in 0..500 {
         append_to(&host, &committer);
     }
@@ -190,4 +188,87 @@ fn the_thread_commits_until_it_is_stopped() {
     assert_eq!(log.durable_end(), Offset(500));
     assert_eq!(stages.load(Ordering::SeqCst) % 2, 0);
     assert_eq!(read_all(&log, Offset::ZERO, 1000).len(), 500);
+}
+
+fn append_quietly(host: &Arc<Host>, committer: &Committer<Host>) {
+    let needs_commit = append(&mut host.log.lock().unwrap(), batch(&[NOW.0], 50)).needs_commit;
+    if needs_commit {
+        committer.enqueue_quietly(Arc::clone(host));
+    }
+}
+
+#[test]
+fn whoever_queued_it_writes_a_light_group_and_no_other() {
+    let disk = MemoryDisk::new();
+    let os = LogConfig { flush_mode: FlushMode::Os, ..LogConfig::default() };
+    let (light, committer) = hosts(&disk, &os, 2);
+    append_quietly(&light[0], &committer);
+    append_quietly(&light[1], &committer);
+    committer.commit_here();
+    // A new segment's files are created, and that is synced.
+    assert_eq!(light[0].take_events(), Vec::<String>::new());
+    let committer = Arc::new(committer);
+    let running = Arc::clone(&committer);
+    let thread = std::thread::spawn(move || running.run());
+    while light.iter().any(|host| host.log.lock().unwrap().is_committing()) {
+        std::thread::yield_now();
+    }
+    assert_eq!(light[1].take_events(), ["written 1", "durable 0"]);
+    light[0].take_events();
+    // The thread is idle, and stays so: it was not woken.
+    for end in 2..100 {
+        append_quietly(&light[0], &committer);
+        committer.commit_here();
+        let events = [format!("written {end}"), "durable 0".to_owned()];
+        assert_eq!(light[0].take_events(), events);
+    }
+    committer.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_group_that_needs_a_sync_is_the_thread_s() {
+    let disk = MemoryDisk::new();
+    let (hosts, committer) = hosts(&disk, &LogConfig::default(), 1);
+    append_quietly(&hosts[0], &committer);
+    committer.commit_here();
+    append_quietly(&hosts[0], &committer);
+    // One is on its way already.
+    committer.commit_here();
+    assert_eq!(hosts[0].take_events(), Vec::<String>::new());
+    let committer = Arc::new(committer);
+    committer.stop();
+    committer.run();
+    assert_eq!(hosts[0].log.lock().unwrap().durable_end(), Offset(2));
+}
+
+#[test]
+fn many_who_commit_and_the_thread_leave_nothing_behind() {
+    let disk = MemoryDisk::new();
+    let config = LogConfig { flush_mode: FlushMode::Os, ..small() };
+    let (hosts, committer) = hosts(&disk, &config, 3);
+    let committer = Arc::new(committer);
+    let running = Arc::clone(&committer);
+    let thread = std::thread::spawn(move || running.run());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for round in 0..200 {
+                    append_quietly(&hosts[round % 3], &committer);
+                    committer.commit_here();
+                    if round % 7 == 0 {
+                        append_to(&hosts[(round + 1) % 3], &committer);
+                    }
+                }
+            });
+        }
+    });
+    committer.stop();
+    thread.join().unwrap();
+    let ends = hosts.iter().map(|host| {
+        let log = host.log.lock().unwrap();
+        assert_eq!(log.written_end(), log.log_end());
+        log.log_end().get()
+    });
+    assert_eq!(ends.sum::<i64>(), 3 * (200 + 29));
 }
