@@ -7,7 +7,9 @@ use ottla_protocol::{
     KRaftVersionRecord, LeaderChangeMessage, LeaderEpoch, MetadataRecord, Millis, Offset, Reader,
     SnapshotFooterRecord, SnapshotHeaderRecord, VotersRecord, Writer,
 };
-use ottla_records::{Batch, BatchBuilder, BatchOptions, ControlRecordType, Scratch};
+use ottla_records::{Batch, BatchBuilder, BatchOptions, Compression, ControlRecordType, Scratch};
+
+use crate::error::ControllerError;
 
 /// Most records in a batch, as in Kafka.
 pub(crate) const RECORDS_MAX: usize = 10_000;
@@ -95,30 +97,55 @@ pub(crate) fn controls(
     builder.build().map(Bytes::from).map_err(|error| failed(&error))
 }
 
-/// What a batch holds, by offset. `batch` has passed its CRC.
-pub(crate) fn read(
+/// Gives what a batch holds, by offset, to `visit`. `batch` has passed its CRC.
+pub(crate) fn each(
     batch: &Batch<'_>,
     scratch: &mut Scratch,
-) -> Result<Vec<(Offset, Content)>, String> {
-    let header = *batch.header();
+    damaged: impl Fn(String) -> ControllerError,
+    mut visit: impl FnMut(Offset, Content) -> Result<(), ControllerError>,
+) -> Result<(), ControllerError> {
+    let base = batch.header().base_offset;
     let failed = |what: &dyn std::fmt::Display| {
-        format!("the batch at offset {} cannot be read: {what}", header.base_offset)
+        damaged(format!("the batch at offset {base} cannot be read: {what}"))
     };
-    let records = batch.records(scratch, DECOMPRESSED_BYTES_MAX).map_err(|error| failed(&error))?;
-    let mut contents = Vec::new();
+    // Records share one copy of their batch, where that is theirs.
+    let plain = batch.header().compression().map_err(|error| failed(&error))? == Compression::None;
+    let bytes = if plain { Bytes::copy_from_slice(batch.bytes()) } else { Bytes::new() };
+    let shared = if plain { Batch::parse(&bytes).map_err(|error| failed(&error))? } else { *batch };
+    let is_control = shared.header().attributes.is_control();
+    let records =
+        shared.records(scratch, DECOMPRESSED_BYTES_MAX).map_err(|error| failed(&error))?;
     for record in records {
         let record = record.map_err(|error| failed(&error))?;
         let value = record.value.unwrap_or_default();
-        let content = if header.attributes.is_control() {
+        let content = if is_control {
             let kind = ControlRecordType::parse_key(record.key).map_err(|error| failed(&error))?;
             Content::Control(control(kind, value).map_err(|error| failed(&error))?)
         } else {
-            let value = Bytes::copy_from_slice(value);
-            Content::Record(MetadataRecord::decode(value).map_err(|error| failed(&error))?)
+            let own = || Bytes::copy_from_slice(value);
+            let value = if plain { bytes.slice_ref(value) } else { own() };
+            let decoded = MetadataRecord::decode(value).map_err(|error| failed(&error))?;
+            match keeps_bytes(&decoded) {
+                true => {
+                    Content::Record(MetadataRecord::decode(own()).map_err(|error| failed(&error))?)
+                }
+                false => Content::Record(decoded),
+            }
         };
-        contents.push((record.offset, content));
+        visit(record.offset, content)?;
     }
-    Ok(contents)
+    Ok(())
+}
+
+/// Whether an image keeps the record as it is, and with it the bytes that it was read from: it must
+/// not keep a whole batch.
+fn keeps_bytes(record: &MetadataRecord) -> bool {
+    matches!(
+        record,
+        MetadataRecord::AccessControlEntry(_)
+            | MetadataRecord::UserScramCredential(_)
+            | MetadataRecord::DelegationToken(_)
+    )
 }
 
 fn control(kind: ControlRecordType, value: &[u8]) -> Result<Control, ottla_protocol::DecodeError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::Disk;
-use ottla_metadata::{Image, Machine, Position, Replay, Settings, VersionedRecord};
+use ottla_metadata::{ApplyError, Machine, Position, Replay, Settings, VersionedRecord};
 use ottla_protocol::{Millis, Offset};
 use ottla_raft::{LogEnd, QuorumState};
 use ottla_records::{Batch, Scratch};
@@ -54,40 +54,28 @@ pub(crate) fn load(
     // A process that was killed may have left names here that are in no cache but the system's.
     disk.sync_dir(metadata_dir)?;
     let mut snapshots = snapshot::list(disk.as_ref(), &dir)?;
-    let (from, newest) = newest(disk.as_ref(), &dir, &mut snapshots)?;
-    let mut quorum_records = QuorumRecords::default();
-    let mut bootstrap = Vec::new();
-    let mut image = Image::default();
-    if let Some(newest) = newest {
-        quorum_records.kraft_version = newest.kraft_version;
-        quorum_records.voters = newest.voters;
-        if from == BOOTSTRAP {
-            bootstrap = newest
-                .records
-                .into_iter()
-                .map(|record| VersionedRecord { record, version: 0 })
-                .collect();
-        } else {
-            quorum_records.in_log = true;
-            image = image_of(from, newest.timestamp.unwrap_or(Millis(-1)), &newest.records)?;
-        }
+    let Newest { id: from, snapshot, taken } = newest(disk.as_ref(), &dir, &mut snapshots)?;
+    let mut quorum_records = QuorumRecords {
+        kraft_version: snapshot.kraft_version,
+        in_log: from != BOOTSTRAP,
+        voters: snapshot.voters,
+    };
+    let mut bootstrap = taken.bootstrap;
+    if from == BOOTSTRAP && bootstrap.is_empty() {
+        let take = |record| bootstrap.push(VersionedRecord { record, version: 0 });
+        snapshot::read_old_bootstrap(disk.as_ref(), metadata_dir, take)?;
     }
-    if from == BOOTSTRAP
-        && bootstrap.is_empty()
-        && let Some(old) = snapshot::read_old_bootstrap(disk.as_ref(), metadata_dir)?
-    {
-        bootstrap =
-            old.records.into_iter().map(|record| VersionedRecord { record, version: 0 }).collect();
-    }
-    let mut machine = Machine::new(settings, image);
+    let mut machine = Machine::new(settings, taken.image.latest().clone());
+    drop(taken.image);
     let mut scratch = Scratch::new();
     let mut bytes_after_snapshot = 0_u64;
     let log = MetadataLog::open(Arc::clone(disk), &dir, from, |batch| {
         bytes_after_snapshot = bytes_after_snapshot.saturating_add(batch.size() as u64);
-        replay(batch, from.offset, &mut scratch, &mut machine, &mut quorum_records)
+        replay(batch, from.offset, &mut scratch, &mut machine, &mut quorum_records)?;
+        // What changed while loading is no news to anybody.
+        drop(machine.take_delta());
+        Ok(())
     })?;
-    // What changed while loading is no news to anybody.
-    drop(machine.take_delta());
     Ok(Loaded {
         log,
         machine,
@@ -101,17 +89,65 @@ pub(crate) fn load(
     })
 }
 
+/// The snapshot that the log goes on from.
+struct Newest {
+    id: LogEnd,
+    snapshot: Snapshot,
+    taken: Taken,
+}
+
+/// The records of a snapshot, as they were read.
+#[derive(Default)]
+struct Taken {
+    /// What a new cluster begins with.
+    bootstrap: Vec<VersionedRecord>,
+    /// Or the image.
+    image: Replay,
+    impossible: Option<ApplyError>,
+}
+
+/// Records of an image whose changes are forgotten at a time: they are no news to anybody.
+const FORGET_EVERY: usize = 10_000;
+
 /// The newest snapshot that can be read. One that cannot is passed over for an older one, and is
 /// an error when there is none: the log before it may be gone.
 fn newest(
     disk: &dyn Disk,
     dir: &Path,
     snapshots: &mut Vec<LogEnd>,
-) -> Result<(LogEnd, Option<Snapshot>), ControllerError> {
+) -> Result<Newest, ControllerError> {
     let mut first_error = None;
     while let Some(id) = snapshots.last().copied() {
-        match snapshot::read(disk, dir, id) {
-            Ok(snapshot) => return Ok((id, Some(snapshot))),
+        let mut taken = Taken::default();
+        let position = |timestamp| Position {
+            offset: Offset(id.offset.get().saturating_sub(1)),
+            epoch: id.epoch,
+            timestamp,
+        };
+        let mut count = 0_usize;
+        let take = |record| {
+            if id == BOOTSTRAP {
+                taken.bootstrap.push(VersionedRecord { record, version: 0 });
+            } else if taken.impossible.is_none() {
+                taken.impossible = taken.image.apply(position(Millis(-1)), &record).err();
+                count += 1;
+                if count.is_multiple_of(FORGET_EVERY) {
+                    drop(taken.image.take_delta());
+                }
+            }
+        };
+        match snapshot::read(disk, dir, id, take) {
+            Ok(snapshot) => {
+                if let Some(error) = taken.impossible {
+                    let offset = id.offset;
+                    let what = format!("the snapshot at offset {offset} cannot be: {error}");
+                    return Err(ControllerError::Damaged(what));
+                }
+                if id != BOOTSTRAP {
+                    taken.image.pass(position(snapshot.timestamp.unwrap_or(Millis(-1))));
+                }
+                return Ok(Newest { id, snapshot, taken });
+            }
             Err(ControllerError::Damaged(what)) => {
                 warn!("{what}: an older one is looked for");
                 first_error.get_or_insert(ControllerError::Damaged(what));
@@ -122,28 +158,10 @@ fn newest(
     }
     match first_error {
         Some(error) => Err(error),
-        None => Ok((BOOTSTRAP, None)),
+        None => {
+            Ok(Newest { id: BOOTSTRAP, snapshot: Snapshot::default(), taken: Taken::default() })
+        }
     }
-}
-
-fn image_of(
-    id: LogEnd,
-    timestamp: Millis,
-    records: &[ottla_protocol::MetadataRecord],
-) -> Result<Image, ControllerError> {
-    let position =
-        Position { offset: Offset(id.offset.get().saturating_sub(1)), epoch: id.epoch, timestamp };
-    let mut replay = Replay::default();
-    for record in records {
-        replay.apply(position, record).map_err(|error| {
-            ControllerError::Damaged(format!(
-                "the snapshot at offset {} cannot be: {error}",
-                id.offset
-            ))
-        })?;
-    }
-    replay.pass(position);
-    Ok(replay.latest().clone())
 }
 
 fn replay(
@@ -154,18 +172,16 @@ fn replay(
     quorum: &mut QuorumRecords,
 ) -> Result<(), ControllerError> {
     let (epoch, timestamp) = (batch.header().partition_leader_epoch, batch.header().max_timestamp);
-    let contents = batch::read(batch, scratch)
-        .map_err(|why| ControllerError::Damaged(format!("the metadata log is damaged: {why}")))?;
-    for (offset, content) in contents {
+    let damaged =
+        |what: String| ControllerError::Damaged(format!("the metadata log is damaged: {what}"));
+    batch::each(batch, scratch, damaged, |offset, content| {
         if offset < from {
-            continue;
+            return Ok(());
         }
         match content {
-            Content::Record(record) => {
-                machine.apply(Position { offset, epoch, timestamp }, &record).map_err(|error| {
-                    ControllerError::Damaged(format!("the metadata log is damaged: {error}"))
-                })?
-            }
+            Content::Record(record) => machine
+                .apply(Position { offset, epoch, timestamp }, &record)
+                .map_err(|error| damaged(error.to_string()))?,
             Content::Control(control) => {
                 match control {
                     Control::KRaftVersion(record) => quorum.kraft_version = record.kraft_version,
@@ -181,6 +197,6 @@ fn replay(
                 machine.pass(offset, epoch, timestamp);
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

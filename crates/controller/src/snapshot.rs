@@ -29,12 +29,11 @@ const OLD_BOOTSTRAP: &str = "bootstrap.checkpoint";
 /// Where the bootstrap snapshot stands.
 pub(crate) const BOOTSTRAP: LogEnd = LogEnd { epoch: LeaderEpoch(0), offset: Offset::ZERO };
 
-/// What a snapshot says.
+/// What a snapshot says, beside its records.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) kraft_version: i16,
     pub(crate) voters: Option<Vec<Voter>>,
-    pub(crate) records: Vec<MetadataRecord>,
     /// Time of the last record before it.
     pub(crate) timestamp: Option<Millis>,
 }
@@ -70,21 +69,32 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<LogEnd>, DiskError
     Ok(found)
 }
 
-/// Reads a snapshot whole: header first, footer last, every CRC right.
-pub(crate) fn read(disk: &dyn Disk, dir: &Path, id: LogEnd) -> Result<Snapshot, ControllerError> {
-    read_file(disk, &dir.join(file_name(id)))
+/// Reads a snapshot whole, and gives its records to `take`: header first, footer last, every CRC
+/// right. What was taken of one that is not so is worth nothing.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    id: LogEnd,
+    take: impl FnMut(MetadataRecord),
+) -> Result<Snapshot, ControllerError> {
+    read_file(disk, &dir.join(file_name(id)), take)
 }
 
-/// The records a new cluster begins with, as releases before 4.4 wrote them.
+/// The records a new cluster begins with, as releases before 4.4 wrote them, if they are there.
 pub(crate) fn read_old_bootstrap(
     disk: &dyn Disk,
     log_dir: &Path,
-) -> Result<Option<Snapshot>, ControllerError> {
+    take: impl FnMut(MetadataRecord),
+) -> Result<(), ControllerError> {
     let path = log_dir.join(OLD_BOOTSTRAP);
-    if disk.exists(&path)? { read_file(disk, &path).map(Some) } else { Ok(None) }
+    if disk.exists(&path)? { read_file(disk, &path, take).map(drop) } else { Ok(()) }
 }
 
-fn read_file(disk: &dyn Disk, path: &Path) -> Result<Snapshot, ControllerError> {
+fn read_file(
+    disk: &dyn Disk,
+    path: &Path,
+    mut take: impl FnMut(MetadataRecord),
+) -> Result<Snapshot, ControllerError> {
     let damaged = |what: &str| {
         ControllerError::Damaged(format!("the snapshot {} is damaged: {what}", path.display()))
     };
@@ -98,34 +108,40 @@ fn read_file(disk: &dyn Disk, path: &Path) -> Result<Snapshot, ControllerError> 
             Found::End => break,
             Found::Bad(why) => return Err(damaged(&why)),
         };
-        for (_, content) in batch::read(&batch, &mut scratch).map_err(|why| damaged(&why))? {
-            if ended {
-                return Err(damaged("something follows its footer"));
-            }
-            let is_header = matches!(content, Content::Control(Control::SnapshotHeader(_)));
-            if begun == is_header {
-                return Err(damaged(if begun {
-                    "it has two headers"
-                } else {
-                    "it does not begin with a header"
-                }));
-            }
-            begun = true;
-            match content {
-                Content::Control(Control::SnapshotHeader(header)) => {
-                    snapshot.timestamp = Some(Millis(header.last_contained_log_timestamp));
+        batch::each(
+            &batch,
+            &mut scratch,
+            |why| damaged(&why),
+            |_, content| {
+                if ended {
+                    return Err(damaged("something follows its footer"));
                 }
-                Content::Control(Control::KRaftVersion(record)) => {
-                    snapshot.kraft_version = record.kraft_version
+                let is_header = matches!(content, Content::Control(Control::SnapshotHeader(_)));
+                if begun == is_header {
+                    return Err(damaged(if begun {
+                        "it has two headers"
+                    } else {
+                        "it does not begin with a header"
+                    }));
                 }
-                Content::Control(Control::Voters(record)) => {
-                    snapshot.voters = Some(voters::from_record(&record))
+                begun = true;
+                match content {
+                    Content::Control(Control::SnapshotHeader(header)) => {
+                        snapshot.timestamp = Some(Millis(header.last_contained_log_timestamp));
+                    }
+                    Content::Control(Control::KRaftVersion(record)) => {
+                        snapshot.kraft_version = record.kraft_version
+                    }
+                    Content::Control(Control::Voters(record)) => {
+                        snapshot.voters = Some(voters::from_record(&record))
+                    }
+                    Content::Control(Control::SnapshotFooter(_)) => ended = true,
+                    Content::Control(Control::LeaderChange(_) | Control::Other) => {}
+                    Content::Record(record) => take(record),
                 }
-                Content::Control(Control::SnapshotFooter(_)) => ended = true,
-                Content::Control(Control::LeaderChange(_) | Control::Other) => {}
-                Content::Record(record) => snapshot.records.push(record),
-            }
-        }
+                Ok(())
+            },
+        )?;
     }
     if ended { Ok(snapshot) } else { Err(damaged("it has no footer")) }
 }

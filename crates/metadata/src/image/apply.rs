@@ -349,8 +349,14 @@ impl Image {
     }
 
     fn set_config(&mut self, resource: &ConfigResource, name: &StrBytes, value: Option<&StrBytes>) {
-        let mut configs: BTreeMap<StrBytes, StrBytes> =
-            self.configs.get(resource).map(|configs| configs.as_ref().clone()).unwrap_or_default();
+        let Some(configs) = self.configs.get_mut(resource) else {
+            if let Some(value) = value {
+                let configs = BTreeMap::from([(name.detached(), value.detached())]);
+                self.configs.insert_mut(resource.clone(), Arc::new(configs));
+            }
+            return;
+        };
+        let configs = Arc::make_mut(configs);
         match value {
             Some(value) => {
                 configs.insert(name.detached(), value.detached());
@@ -361,8 +367,6 @@ impl Image {
         }
         if configs.is_empty() {
             self.configs.remove_mut(resource);
-        } else {
-            self.configs.insert_mut(resource.clone(), Arc::new(configs));
         }
     }
 
