@@ -102,16 +102,17 @@ impl WriteSet {
 
     /// Does all writes.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
-        let mut closed: Option<Arc<dyn DiskFile>> = None;
+        let mut closed: Vec<Arc<dyn DiskFile>> = Vec::new();
         let mut created = false;
         for op in &self.ops {
             match op {
                 Op::Create(segment) => {
                     // A segment is whole and safe before there is one behind it, whatever of this
-                    // set a power cut leaves: recovery counts on that.
-                    if let Some(closed) = closed.take() {
-                        closed.sync_data()?;
-                        self.touched.retain(|file| !Arc::ptr_eq(file, &closed));
+                    // set a power cut leaves: recovery counts on that, and that of Apache Kafka,
+                    // which trusts the indexes of all segments but the one of the recovery point.
+                    for file in closed.drain(..) {
+                        file.sync_data()?;
+                        self.touched.retain(|touched| !Arc::ptr_eq(touched, &file));
                     }
                     if created {
                         self.dir.disk().sync_dir(&self.dir.path)?;
@@ -141,14 +142,21 @@ impl WriteSet {
                 }
                 Op::Seal(segment) => {
                     write_index(segment)?;
-                    if !planted("closed-segment-not-synced") {
-                        closed = Some(segment.log_file()?);
-                        touch(&mut self.touched, segment.log_file()?);
-                    }
                     // With `flush.mode=os` it was not synced with the batches.
-                    touch_aborted(&mut self.touched, segment)?;
-                    touch(&mut self.touched, segment.offset_index_file()?);
-                    touch(&mut self.touched, segment.time_index_file()?);
+                    let mut files = Vec::new();
+                    touch_aborted(&mut files, segment)?;
+                    files.push(segment.offset_index_file()?);
+                    files.push(segment.time_index_file()?);
+                    if !planted("closed-segment-not-synced") {
+                        files.push(segment.log_file()?);
+                    }
+                    for file in &files {
+                        touch(&mut self.touched, Arc::clone(file));
+                    }
+                    if planted("closed-indexes-synced-late") {
+                        files.drain(..files.len() - 1);
+                    }
+                    closed = files;
                 }
                 Op::Snapshot { name, content, .. } => {
                     let path = self.dir.path.join(name);

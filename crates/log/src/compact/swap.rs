@@ -75,9 +75,15 @@ pub(super) fn swap<T: CompactionTarget>(
             return Ok(Swapped::Refused);
         }
         put_aside(disk, old, target)?;
+        if planted("swap-indexes-first") {
+            for suffix in suffixes.clone().filter(|suffix| **suffix != LOG) {
+                disk.rename(&path(segment, suffix, SWAP), &path(segment, suffix, ""))?;
+            }
+        }
         disk.rename(&path(segment, LOG, SWAP), &path(segment, LOG, ""))?;
         disk.sync_dir(&dir.path)?;
-        for suffix in suffixes.filter(|suffix| **suffix != LOG) {
+        let later = suffixes.filter(|s| **s != LOG && !planted("swap-indexes-first"));
+        for suffix in later {
             disk.rename(&path(segment, suffix, SWAP), &path(segment, suffix, ""))?;
         }
         segment.set_stage(Stage::Live);

@@ -1,8 +1,8 @@
 //! Group commit: stages, groups, failure, the thread.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ottla_env::DiskErrorKind;
 use ottla_env::memory::MemoryDisk;
@@ -271,4 +271,44 @@ fn many_who_commit_and_the_thread_leave_nothing_behind() {
         log.log_end().get()
     });
     assert_eq!(ends.sum::<i64>(), 3 * (200 + 29));
+}
+
+/// What was done to a disk: verb and file name.
+fn watch(disk: &MemoryDisk) -> Arc<Mutex<Vec<String>>> {
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&done);
+    disk.set_fault(Some(Box::new(move |verb, path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        seen.lock().unwrap().push(format!("{verb} {name}"));
+        None
+    })));
+    done
+}
+
+#[test]
+fn a_segment_and_its_indexes_are_safe_before_the_next_is_there() {
+    // Apache Kafka trusts all indexes of a segment that has another one behind it.
+    for config in [small(), os(small())] {
+        let disk = MemoryDisk::new();
+        let (hosts, committer) = hosts(&disk, &config, 1);
+        let done = watch(&disk);
+        while hosts[0].log.lock().unwrap().segment_count() < 2 {
+            append_to(&hosts[0], &committer);
+        }
+        let mut group = committer.gather().unwrap();
+        committer.write(&mut group);
+        committer.sync(group);
+        let done = done.lock().unwrap();
+        let first = format!("{:020}", 0);
+        let created = done.iter().position(|one| {
+            one.starts_with("open") && !one.contains(&first) && one.ends_with(".log")
+        });
+        assert!(created.is_some(), "{done:?}");
+        for file in ["log", "index", "timeindex"] {
+            let sync = format!("sync {first}.{file}");
+            let synced = done.iter().position(|one| *one == sync);
+            assert!(synced.is_some() && synced < created, "{file}: {done:?}");
+            assert_eq!(done.iter().filter(|one| **one == sync).count(), 1, "{file}: {done:?}");
+        }
+    }
 }

@@ -363,3 +363,39 @@ fn marker(producer: i64, commit: bool) -> BytesMut {
     let made = end_transaction_batch(NOW, id, epoch, commit, marker, LeaderEpoch(0)).unwrap();
     made.as_slice().into()
 }
+
+#[test]
+fn what_is_taken_back_goes_for_good_before_what_is_below_is_cut() {
+    // A power cut must not leave a later segment behind one that was cut.
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let host = Host::new(open_part(&dir, 0, &small()));
+    let committer = Committer::<Host>::new(&dir, 1);
+    append_to(&host, &committer, 10);
+    commit(&committer).unwrap();
+    while host.log.lock().unwrap().segment_count() < 3 {
+        append_to(&host, &committer, 200);
+    }
+    let done = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&done);
+    let mut created = 0;
+    disk.set_fault(Some(Box::new(move |verb, path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_log = name.ends_with(".log");
+        let first = name.starts_with("00000000000000000000.");
+        seen.lock().unwrap().push((verb, name));
+        created += usize::from(verb == "open" && is_log && !first);
+        // The second of the new segments finds no space.
+        (verb == "open" && is_log && created == 2).then_some(DiskErrorKind::NoSpace)
+    })));
+    assert_eq!(commit(&committer), Some(Stage::Durable));
+    assert!(host.log.lock().unwrap().is_halted());
+    let done = done.lock().unwrap();
+    let cut = done.iter().position(|(verb, name)| *verb == "truncate" && name.ends_with(".log"));
+    let cut = cut.unwrap();
+    let removed = done.iter().take(cut).filter(|(verb, _)| *verb == "remove").count();
+    let last = done.iter().take(cut).rposition(|(verb, _)| *verb == "remove").unwrap();
+    assert!(removed > 0, "{done:?}");
+    let synced = done[last..cut].iter().any(|(verb, name)| *verb == "sync" && name == "t-0");
+    assert!(synced, "{done:?}");
+}
