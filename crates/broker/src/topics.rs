@@ -38,10 +38,16 @@ pub(crate) fn auto_create(shared: &Shared) -> bool {
     shared.with_effective(|e| e.broker("auto.create.topics.enable") == Value::Boolean(true))
 }
 
-/// The replicas of a partition whose brokers are not there.
+/// The replicas of a partition whose brokers, or log directories, are not there.
 pub(crate) fn offline_replicas(image: &Image, partition: &Partition) -> Vec<i32> {
-    let alive = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
-    partition.replicas.iter().filter(|id| !alive(**id)).map(|id| id.get()).collect()
+    let mut directories = partition.directories.iter();
+    let offline = partition.replicas.iter().filter(|id| {
+        let directory = directories.next();
+        !image.broker(**id).is_some_and(|broker| {
+            !broker.fenced && directory.is_none_or(|directory| broker.has_online(*directory))
+        })
+    });
+    offline.map(|id| id.get()).collect()
 }
 
 /// Creates topics that a client asked about; gives those that could not be created. A topic that

@@ -157,6 +157,9 @@ impl Pass {
                     return Some(read);
                 }
                 Ok(read) => self.take(cx, context, read.and_then(complete)),
+                Err(error @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)) => {
+                    self.push(key, unread(cx, key, error), true)
+                }
                 Err(error) => self.push(key, failed(cx, key, error), true),
             }
         }

@@ -18,7 +18,7 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
     // Of a partition that is named twice, the last counts, as in Kafka.
     let mut wanted: IndexMap<&StrBytes, BTreeMap<i32, &StrBytes>> = IndexMap::new();
     for dir in &request.dirs {
-        for topic in &dir.topics {
+        for topic in dir.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
             let partitions = wanted.entry(&topic.name).or_default();
             partitions.extend(topic.partitions.iter().map(|index| (*index, &dir.path)));
         }

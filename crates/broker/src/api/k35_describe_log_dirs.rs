@@ -88,15 +88,12 @@ fn add(topics: &mut Topics, name: &TopicPartition, bytes: u64, lag: Option<i64>)
 }
 
 fn one(volume: &Volume, topics: Topics, cordons: bool) -> DescribeLogDirsResult {
-    let path = volume.dir.path();
-    let log_dir = StrBytes::from(
-        std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
-    );
+    let log_dir = StrBytes::from(volume.shown_path());
     if volume.dir.failure().is_some() {
         let error_code = ErrorCode::KafkaStorageError.into();
         return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
     }
-    let space = volume.dir.disk().space(path).ok();
+    let space = volume.dir.disk().space(volume.dir.path()).ok();
     let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     DescribeLogDirsResult {
         log_dir,

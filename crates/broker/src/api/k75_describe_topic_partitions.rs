@@ -118,11 +118,6 @@ fn describe(
         is_internal: topics::is_internal(&topic.name),
         partitions: partitions
             .map(|(index, partition)| DescribeTopicPartitionsResponsePartition {
-                error_code: if partition.leader == NodeId::NONE {
-                    ErrorCode::LeaderNotAvailable.into()
-                } else {
-                    0
-                },
                 partition_index: index,
                 leader_id: partition.leader.get(),
                 leader_epoch: partition.leader_epoch.get(),

@@ -127,6 +127,14 @@ impl Volume {
         })
     }
 
+    /// Its path as clients are told it: absolute, without a slash at the end.
+    pub(crate) fn shown_path(&self) -> String {
+        let path = self.dir.path();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let shown = path.display().to_string();
+        shown.strip_suffix('/').filter(|shown| !shown.is_empty()).unwrap_or(&shown).to_owned()
+    }
+
     /// Whether it takes no new partitions (KIP-1066).
     pub(crate) fn is_cordoned(&self) -> bool {
         self.cordoned.load(Ordering::Acquire)

@@ -67,6 +67,18 @@ impl Broker {
     pub const fn is_active(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
     }
+
+    /// Whether a replica in this log directory can be served; one that was not placed yet can.
+    #[must_use]
+    pub fn has_online(&self, directory: Uuid) -> bool {
+        const LOST: u128 = 2;
+        match u128::from_be_bytes(directory.0) {
+            LOST => false,
+            // MIGRATING and UNASSIGNED.
+            0 | 1 => true,
+            _ => self.log_dirs.is_empty() || self.log_dirs.contains(&directory),
+        }
+    }
 }
 
 /// A controller as it registered.

@@ -230,7 +230,7 @@ impl<'a> Change<'a> {
         let lives = self.event.gone() != Some(node)
             && (self.event == Event::Returns(node) || broker.is_active());
         let directory = directory_of(self.before, node);
-        lives && directory.is_none_or(|directory| is_online(directory, &broker.log_dirs))
+        lives && directory.is_none_or(|directory| broker.has_online(directory))
     }
 
     /// Before `metadata.version` 12 brokers needed a new leader epoch when the ISR shrank.
@@ -281,15 +281,4 @@ fn eligible(rules: &Rules, before: &Partition, isr: &[NodeId], event: Event) -> 
 fn directory_of(partition: &Partition, node: NodeId) -> Option<Uuid> {
     let place = partition.replicas.iter().position(|replica| *replica == node)?;
     partition.directories.get(place).copied()
-}
-
-/// Whether the directory is one of those the broker has, or not yet decided.
-fn is_online(directory: Uuid, online: &[Uuid]) -> bool {
-    const LOST: u128 = 2;
-    match u128::from_be_bytes(directory.0) {
-        LOST => false,
-        // MIGRATING and UNASSIGNED.
-        0 | 1 => true,
-        _ => online.is_empty() || online.contains(&directory),
-    }
 }

@@ -10,7 +10,6 @@ mod switch;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -198,11 +197,9 @@ impl Partitions {
         (!self.has_failed(wanted)).then_some(wanted)
     }
 
+    /// As in Kafka the path must be written as DescribeLogDirs shows it.
     fn volume_at(&self, path: &str) -> Option<usize> {
-        self.volumes.iter().position(|volume| {
-            let known = volume.dir.path();
-            std::path::absolute(known).unwrap_or_else(|_| known.to_owned()) == Path::new(path)
-        })
+        self.volumes.iter().position(|volume| volume.shown_path() == path)
     }
 
     /// The copies in a log directory.
