@@ -108,6 +108,27 @@ pub(super) const EXPECTED: &[Expected] = &[
         "a setting of Ottla's own: whether an acknowledged batch is on the disk",
     ),
     differs(
+        "log_dirs",
+        "CreateTopics",
+        "*",
+        "topics[*].configs[0][flush.mode]",
+        "a setting of Ottla's own: whether an acknowledged batch is on the disk",
+    ),
+    differs(
+        "cordoned",
+        "CreateTopics",
+        "*",
+        "topics[*].configs[0][flush.mode]",
+        "a setting of Ottla's own: whether an acknowledged batch is on the disk",
+    ),
+    differs(
+        "offline_dirs",
+        "CreateTopics",
+        "*",
+        "topics[*].configs[0][flush.mode]",
+        "a setting of Ottla's own: whether an acknowledged batch is on the disk",
+    ),
+    differs(
         "topics",
         "UpdateFeatures",
         "the level it has",

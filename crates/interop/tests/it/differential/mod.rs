@@ -5,6 +5,7 @@ mod batches;
 mod configs;
 mod expected;
 mod groups;
+mod log_dirs;
 mod offsets;
 mod pair;
 mod partitions;

@@ -56,7 +56,19 @@ type Place = (String, String, String, String, String);
 impl Side {
     fn start(kind: Kind, settings: &[&str]) -> anyhow::Result<Self> {
         let settings: Vec<&str> = SHARED.iter().chain(settings).copied().collect();
-        let broker = Broker::start_as(kind, &settings)?;
+        Self::of(Broker::start_as(kind, &settings)?)
+    }
+
+    /// With several log directories, known by the labels `dir0`, `dir1` and so on.
+    fn start_with_dirs(kind: Kind, settings: &[&str], log_dirs: usize) -> anyhow::Result<Self> {
+        let mut side = Self::of(Broker::movable(kind, settings, log_dirs)?)?;
+        for (number, dir) in side.broker.log_dirs()?.iter().enumerate() {
+            side.learn(&dir.display().to_string(), &format!("dir{number}"));
+        }
+        Ok(side)
+    }
+
+    fn of(broker: Broker) -> anyhow::Result<Self> {
         let connection = Connection::open(broker.address())?;
         let mut side = Self { broker, connection, words: Vec::new(), known: BTreeMap::new() };
         let port = side.broker.address().rsplit(':').next().unwrap_or_default().to_owned();
@@ -66,6 +78,12 @@ impl Side {
             side.words.push((data.display().to_string(), "<data>".into()));
         }
         Ok(side)
+    }
+
+    /// After the broker was started again.
+    pub(super) fn connect_again(&mut self) -> anyhow::Result<()> {
+        self.connection = Connection::open(self.broker.address())?;
+        Ok(())
     }
 
     /// From now on `own` is written as `<label>`.
@@ -133,6 +151,22 @@ impl Pair {
             found: BTreeMap::new(),
             compared: 0,
         })
+    }
+
+    /// Both with several log directories.
+    pub(super) fn start_with_dirs(settings: &[&str], log_dirs: usize) -> anyhow::Result<Self> {
+        let start = |kind| Side::start_with_dirs(kind, settings, log_dirs);
+        Ok(Self {
+            kafka: start(Kind::Kafka)?,
+            ottla: start(Kind::chosen())?,
+            found: BTreeMap::new(),
+            compared: 0,
+        })
+    }
+
+    /// Both sides.
+    pub(super) fn sides(&mut self) -> [&mut Side; 2] {
+        [&mut self.kafka, &mut self.ottla]
     }
 
     /// Sends a request to both and compares the answers.

@@ -189,7 +189,7 @@ pub(super) fn settle(pair: &mut Pair, topics: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn named(topics: &[&str]) -> Vec<MetadataRequestTopic> {
+pub(super) fn named(topics: &[&str]) -> Vec<MetadataRequestTopic> {
     let topic =
         |name: &&str| MetadataRequestTopic { name: Some((*name).into()), ..Default::default() };
     topics.iter().map(topic).collect()
