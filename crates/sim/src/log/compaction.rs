@@ -206,7 +206,7 @@ impl World {
 }
 
 /// Offset, key and value of all records with a key.
-fn records(batches: &[Bytes]) -> Result<Vec<(i64, u8, Option<u64>)>, Stop> {
+pub(super) fn records(batches: &[Bytes]) -> Result<Vec<(i64, u8, Option<u64>)>, Stop> {
     let mut all = Vec::new();
     let mut scratch = Scratch::new();
     for bytes in batches {

@@ -6,6 +6,8 @@ mod batches;
 mod check;
 mod compaction;
 mod host;
+mod kafka_check;
+mod kafka_loader;
 mod model;
 mod restart;
 mod scripts;

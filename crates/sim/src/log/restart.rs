@@ -35,6 +35,7 @@ impl Checkpoint {
 impl World {
     /// From what is on disk to serving partitions; everything is held against the models.
     pub(super) fn restart(&mut self) -> Result<(), Stop> {
+        self.check_as_kafka()?;
         self.damage_derived();
         if self.swarm.beyond && self.outcome.lives > 0 {
             self.rot();

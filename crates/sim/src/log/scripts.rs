@@ -394,3 +394,36 @@ impl World {
         disk
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncation_that_was_not_begun_leaves_the_producers() {
+        let mut world = World::scripted(&sequence("", LARGE, &[], &[]));
+        let steps = [Start, Idempotent, Idempotent, Idempotent, Idempotent, Commit];
+        steps.into_iter().try_for_each(|step| world.play(step)).unwrap();
+        let end = world.model(0, 0).unwrap().end();
+        world.delete_below(0, 0, end).unwrap();
+        world.model_mut(0, 0).unwrap().restart_at = Some(end);
+        world.play(Kill).unwrap();
+        world.play(Start).unwrap();
+        assert!(!world.model(0, 0).unwrap().entries.is_empty());
+        // Whoever goes on, in order, is not refused for what the model forgot.
+        for _ in 0..10 {
+            world.play(Idempotent).unwrap();
+        }
+        // One that was: nothing is left.
+        let end = world.model(0, 0).unwrap().end();
+        let host = world.host(0, 0).unwrap();
+        world.play(Commit).unwrap();
+        world.model_mut(0, 0).unwrap().restart_at = Some(end);
+        host.log().truncate_fully_and_start_at(ottla_protocol::Offset(end), world.now()).unwrap();
+        drop(host);
+        world.play(Kill).unwrap();
+        world.play(Start).unwrap();
+        assert!(world.model(0, 0).unwrap().entries.is_empty());
+        world.play(Idempotent).unwrap();
+    }
+}

@@ -200,7 +200,7 @@ impl World {
             clock: Arc::clone(&self.clock) as _,
             rng: Arc::clone(&self.rng) as _,
             metadata_dir: Self::dir(),
-            meta,
+            meta: meta.clone(),
             endpoints: Vec::new(),
             properties: BrokerProperties::default(),
             log: self.settings,
@@ -208,6 +208,8 @@ impl World {
         self.outcome.recoveries += 1;
         let started: Result<ByHand, ControllerError> = ByHand::start(options);
         let controller = started.map_err(|error| self.failed("starting", &error))?;
+        // What it was started from has to stay from here on (L5).
+        self.model.meta = Some(meta);
         self.check(&controller)?;
         self.outcome.checks += 1;
         Ok(controller)
@@ -226,7 +228,7 @@ impl World {
                     "meta.properties says {meta:?}, and it was {:?}",
                     self.model.meta
                 );
-                self.model.meta = Some(meta.clone());
+                // A format that was killed was never told to be done, and may be gone again.
                 return Ok(meta);
             }
             Contents::Empty => {

@@ -191,3 +191,51 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_controller::{Contents, inspect};
+
+    /// The world after a format that was killed after some operations, when it can be started
+    /// from; and whether the format was told to be done.
+    fn killed_after(operations: u64) -> Option<(World, bool)> {
+        let mut world = World::new(7, false);
+        world.rates = FaultRates::default();
+        world.disk.die_after(Some(operations));
+        let told = world.formatted().is_ok();
+        world.disk.kill();
+        is_formatted(&world.disk).then_some((world, told))
+    }
+
+    fn is_formatted(disk: &SimDisk) -> bool {
+        matches!(inspect(disk, &World::dir()).unwrap(), Contents::Formatted(_))
+    }
+
+    fn after_a_cut(world: &World) -> World {
+        let disk = world.disk.fork();
+        disk.forget_unsynced();
+        world.after_cut(disk)
+    }
+
+    #[test]
+    fn what_a_killed_format_left_stays_when_it_was_used_and_may_go_before() {
+        let (mut stays, mut goes) = (0, 0);
+        for operations in 0..30 {
+            let Some((mut world, told)) = killed_after(operations) else { continue };
+            world.formatted().unwrap();
+            let mut after = after_a_cut(&world);
+            let is_there = is_formatted(&after.disk);
+            assert!(is_there || !told, "{operations}");
+            goes += u32::from(!is_there);
+            after.formatted().unwrap();
+            // The same, and a controller was started.
+            drop(world.started().unwrap());
+            let mut after = after_a_cut(&world);
+            assert!(is_formatted(&after.disk), "{operations}");
+            after.formatted().unwrap();
+            stays += 1;
+        }
+        assert!(stays > goes && goes > 0, "{stays}, {goes}");
+    }
+}
