@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::ensure;
 use ottla_interop::{program, repository};
 
 use crate::broker::{Broker, Builds};
@@ -98,6 +99,10 @@ impl Bench {
     /// Sends on schedule, and reads everything back: an error when a record is missing.
     pub(crate) fn open_loop(&self, job: &OpenLoop) -> anyhow::Result<Timed> {
         let timed = self.load().open_loop(job, LIMIT)?;
+        let (records, received) = (timed.moved.records, timed.end_to_end.count);
+        let expected = records * u64::from(job.consumers);
+        ensure!(timed.ack.count == records, "{} of {records} were timed", timed.ack.count);
+        ensure!(received == expected, "{received} of {expected} receipts were timed");
         self.read_back(&job.target, timed.moved.in_topic, job.record.bytes)?;
         Ok(timed)
     }
@@ -119,8 +124,28 @@ impl Bench {
         records: u64,
         record_bytes: usize,
     ) -> anyhow::Result<()> {
+        self.check(target, records, record_bytes, true)
+    }
+
+    /// As [`Bench::read_back`], of records that somebody else sent.
+    pub(crate) fn count_back(
+        &self,
+        target: &Target,
+        records: u64,
+        record_bytes: usize,
+    ) -> anyhow::Result<()> {
+        self.check(target, records, record_bytes, false)
+    }
+
+    fn check(
+        &self,
+        target: &Target,
+        records: u64,
+        record_bytes: usize,
+        numbered: bool,
+    ) -> anyhow::Result<()> {
         let target = target.clone();
-        let (numbered, warm_up, check_crcs) = (true, false, true);
+        let (warm_up, check_crcs) = (false, true);
         let job = Consume { target, records, numbered, record_bytes, warm_up, check_crcs };
         self.consume(&job).map(|_| ())
     }

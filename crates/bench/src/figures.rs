@@ -90,6 +90,7 @@ impl fmt::Display for Figures {
 /// Three digits that mean something, thousands apart.
 pub(crate) fn shown(figure: f64) -> String {
     let digits = match figure.abs() {
+        size if size < 1.0 => 3,
         size if size < 10.0 => 2,
         size if size < 100.0 => 1,
         _ => 0,
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let numbers = [0.123, 12.34, 123.4, 1_234.5, 1_234_567.0, -1_234.0, f64::NAN];
-        let expected = ["0.12", "12.3", "123", "1,234", "1,234,567", "-1,234", "NaN"];
+        let expected = ["0.123", "12.3", "123", "1,234", "1,234,567", "-1,234", "NaN"];
         assert_eq!(numbers.map(shown), expected);
     }
 

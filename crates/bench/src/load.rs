@@ -168,7 +168,6 @@ pub(crate) struct Timed {
 pub(crate) struct Latency {
     pub(crate) count: u64,
     pub(crate) p50: u64,
-    pub(crate) p90: u64,
     pub(crate) p99: u64,
     pub(crate) p999: u64,
     pub(crate) max: u64,

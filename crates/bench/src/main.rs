@@ -16,11 +16,11 @@ mod wire;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use ottla_interop::repository;
 
-use crate::bench::{Bench, DRIVER_CORE};
+use crate::bench::Bench;
 use crate::broker::Builds;
 use crate::runner::Plan;
 
@@ -86,7 +86,6 @@ fn main() -> anyhow::Result<()> {
     let json = options.json.unwrap_or_else(|| bench.data().with_file_name("figures.json"));
     let plan = Plan { runs, alone: options.alone, before: options.compare, json };
     let scenarios = scenario::chosen(&options.scenarios)?;
-    process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
     runner::run(&bench, &plan, &scenarios)
 }
 

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, DRIVER_CORE};
 use crate::environment::Environment;
 use crate::figures::Cells;
+use crate::process;
 use crate::report::{self, Report};
 use crate::scenario::{Cell, Scenario, Subject};
 
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
 /// Runs the scenarios and prints each table as soon as it is there.
 pub(crate) fn run(bench: &Bench, plan: &Plan, scenarios: &[&Scenario]) -> anyhow::Result<()> {
     let environment = Environment::read(&ottla_interop::repository::root(), bench.data())?;
+    // Only now: the cores of the machine were counted.
+    process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
     let mut report = Report::new(environment, plan.runs, bench.short);
     report.print_head();
     for scenario in scenarios {

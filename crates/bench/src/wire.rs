@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -178,9 +178,12 @@ impl Client {
     }
 }
 
-/// A batch of `count` records of `size` bytes each, not compressible.
+/// A batch of `count` records of `size` bytes each, not compressible, written now: older ones a
+/// broker would delete.
 pub(crate) fn batch(count: u64, size: usize) -> anyhow::Result<Bytes> {
     let mut builder = BatchBuilder::new(BatchOptions::default())?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let now = Millis(i64::try_from(now)?);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut value = vec![0; size];
     for _ in 0..count {
@@ -190,7 +193,7 @@ pub(crate) fn batch(count: u64, size: usize) -> anyhow::Result<Bytes> {
             state ^= state << 17;
             *byte = state.to_le_bytes()[0];
         }
-        builder.append(Millis(1_700_000_000_000), None, Some(&value), &[])?;
+        builder.append(now, None, Some(&value), &[])?;
     }
     Ok(Bytes::from(builder.build()?))
 }

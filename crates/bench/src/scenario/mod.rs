@@ -6,10 +6,28 @@ use std::borrow::Cow;
 use crate::bench::Bench;
 use crate::figures::{Cells, Found};
 
+mod bulk;
+mod paced;
 mod s01_large_batches;
+mod s02_large_batches_durable;
+mod s03_small_records;
+mod s04_single_records;
+mod s05_latency;
+mod s06_latency_durable;
+mod s10_compressed;
+mod s12_start_and_stop;
 
 /// Every scenario, by number.
-pub(crate) const ALL: &[Scenario] = &[s01_large_batches::SCENARIO];
+pub(crate) const ALL: &[Scenario] = &[
+    s01_large_batches::SCENARIO,
+    s02_large_batches_durable::SCENARIO,
+    s03_small_records::SCENARIO,
+    s04_single_records::SCENARIO,
+    s05_latency::SCENARIO,
+    s06_latency_durable::SCENARIO,
+    s10_compressed::SCENARIO,
+    s12_start_and_stop::SCENARIO,
+];
 
 /// Something that is measured for several brokers.
 #[derive(Debug)]

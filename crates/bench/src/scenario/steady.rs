@@ -1,0 +1,152 @@
+//! Producers of prepared batches at a fixed rate: each has a connection and a partition, sends
+//! whatever the broker does, and counts an answer from the time for which its send was intended.
+//! Costs next to nothing, so that many megabytes a second leave the broker's figures alone. Must
+//! not know brokers or scenarios.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, ensure};
+use bytes::Bytes;
+use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
+use ottla_protocol::{
+    ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader,
+    StrBytes, request_frame,
+};
+
+use crate::load::Target;
+
+/// How long the broker may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+const VERSION: i16 = 9;
+
+/// What is sent, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    pub(super) batch: Bytes,
+    /// Between two batches of one producer.
+    pub(super) every: Duration,
+    /// Batches of each producer.
+    pub(super) batches: u32,
+    /// Of these no latency counts.
+    pub(super) warm_up: u32,
+}
+
+/// Latencies in microseconds, in order.
+#[derive(Debug)]
+pub(super) struct Latencies(Vec<u64>);
+
+impl Latencies {
+    /// In milliseconds; the largest for 1.
+    pub(super) fn quantile(&self, quantile: f64) -> f64 {
+        let rank = (self.0.len() as f64 * quantile).ceil() as usize;
+        let micros = self.0.get(rank.saturating_sub(1)).or(self.0.last());
+        micros.map_or(f64::NAN, |micros| *micros as f64 / 1000.0)
+    }
+}
+
+/// One producer for each partition; returns when every batch is acknowledged.
+pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latencies> {
+    let start = Instant::now();
+    let mut all = thread::scope(|scope| {
+        let producers: Vec<_> = (0..target.partitions)
+            .map(|partition| {
+                // Not all at the same moment.
+                let offset = pace.every * partition / target.partitions;
+                scope.spawn(move || produce(target, pace, partition, start + offset))
+            })
+            .collect();
+        let mut all = Vec::new();
+        for producer in producers {
+            all.extend(producer.join().map_err(|_| anyhow!("a producer has panicked"))??);
+        }
+        anyhow::Ok(all)
+    })?;
+    all.sort_unstable();
+    Ok(Latencies(all))
+}
+
+fn produce(
+    target: &Target,
+    pace: &Pace,
+    partition: u32,
+    start: Instant,
+) -> anyhow::Result<Vec<u64>> {
+    let frame = frame(target, pace, partition)?;
+    let mut sending = TcpStream::connect(&target.bootstrap)?;
+    sending.set_nodelay(true)?;
+    let mut receiving = sending.try_clone()?;
+    receiving.set_read_timeout(Some(SILENCE))?;
+    thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            for number in 0..pace.batches {
+                let due = start + pace.every * number;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                for part in &frame {
+                    sending.write_all(part)?;
+                }
+            }
+            anyhow::Ok(())
+        });
+        let mut latencies = Vec::with_capacity(usize::try_from(pace.batches)?);
+        for number in 0..pace.batches {
+            acknowledged(&mut receiving)
+                .with_context(|| format!("after {number} batches to partition {partition}"))?;
+            let due = start + pace.every * number;
+            if number >= pace.warm_up {
+                latencies.push(u64::try_from(due.elapsed().as_micros())?);
+            }
+        }
+        sender.join().map_err(|_| anyhow!("a sender has panicked"))??;
+        Ok(latencies)
+    })
+}
+
+fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Bytes>> {
+    let partition = PartitionProduceData {
+        index: i32::try_from(partition)?,
+        records: Some(Records::from(pace.batch.clone())),
+        ..PartitionProduceData::default()
+    };
+    let topic = TopicProduceData {
+        name: StrBytes::from(target.topic.as_str()),
+        partition_data: vec![partition],
+        ..TopicProduceData::default()
+    };
+    let request = ProduceRequest {
+        acks: -1,
+        timeout_ms: 60_000,
+        topic_data: vec![topic],
+        ..ProduceRequest::default()
+    };
+    Ok(request_frame(&RequestHeader::default(), VERSION, &request)?.into_parts().into_iter().collect())
+}
+
+fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(length))?];
+    stream.read_exact(&mut frame)?;
+    let mut reader = Reader::new(Bytes::from(frame));
+    ResponseHeader::decode(&mut reader, 1)?;
+    let answer = ProduceResponse::decode(&mut reader, VERSION)?;
+    let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
+    let error = partitions.next().context("no partition in the answer")?.error_code;
+    ensure!(error == 0, "a batch was refused: error {error}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Latencies;
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        let latencies = Latencies((1..=1000).map(|n| n * 1000).collect());
+        let found = [0.5, 0.99, 0.999, 1.0].map(|quantile| latencies.quantile(quantile));
+        assert_eq!(found, [500.0, 990.0, 999.0, 1000.0]);
+        assert!(Latencies(Vec::new()).quantile(0.5).is_nan());
+    }
+}
