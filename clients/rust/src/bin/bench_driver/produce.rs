@@ -124,13 +124,13 @@ impl Share {
                 BaseRecord::to(&self.topic).payload(value).partition(partition);
             while let Err((error, back)) = self.producer.send(record) {
                 ensure!(client::is_queue_full(&error), "send: {error}");
-                self.producer.poll(PAUSE);
+                take_answers(&self.producer, PAUSE);
                 self.producer.context().failure.check()?;
                 record = back;
             }
             partition = client::next_partition(partition, first, count);
             if number % TAKE_EVERY == 0 {
-                self.producer.poll(Duration::ZERO);
+                take_answers(&self.producer, Duration::ZERO);
             }
         }
         self.wait_for(end)
@@ -140,7 +140,7 @@ impl Share {
         let answers = self.producer.context();
         let (mut last, mut moved) = (0, Instant::now());
         loop {
-            self.producer.poll(PAUSE);
+            take_answers(&self.producer, PAUSE);
             answers.failure.check()?;
             let acknowledged = answers.acknowledged.load(Ordering::Relaxed);
             if acknowledged == wanted {
@@ -151,5 +151,14 @@ impl Share {
             }
             ensure!(moved.elapsed() < LIMIT, "{acknowledged} of {wanted} records acknowledged");
         }
+    }
+}
+
+/// The poll itself never waits: the last millisecond of a wait it would spend spinning, on the core
+/// that librdkafka's own threads need.
+fn take_answers(producer: &BaseProducer<Answers>, pause: Duration) {
+    producer.poll(Duration::ZERO);
+    if !pause.is_zero() {
+        thread::sleep(pause);
     }
 }
