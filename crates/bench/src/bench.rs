@@ -27,6 +27,8 @@ pub(crate) struct Bench {
     /// Shows only that everything works.
     pub(crate) short: bool,
     pub(crate) builds: Builds,
+    /// How long a scenario of endurance is to take.
+    pub(crate) minutes: Option<u64>,
     driver: PathBuf,
     data: PathBuf,
 }
@@ -36,7 +38,7 @@ impl Bench {
         let driver = repository::fetched("rust/release/bench_driver")?;
         let data = repository::root().join("target/bench/data");
         std::fs::create_dir_all(&data)?;
-        Ok(Self { short, builds, driver, data })
+        Ok(Self { short, builds, minutes: None, driver, data })
     }
 
     /// Where brokers keep their data.

@@ -45,6 +45,8 @@ pub(crate) struct Broker {
     subject: Subject,
     binary: PathBuf,
     settings: Vec<String>,
+    /// For Kafka's virtual machine, after those of its start script.
+    java_flags: &'static [&'static str],
     address: String,
     process: Option<Child>,
     folder: PathBuf,
@@ -71,11 +73,18 @@ impl Broker {
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let settings = cell.settings.iter().chain(more).map(|each| (*each).to_owned()).collect();
         let subject = cell.subject;
-        let broker = Self { subject, binary, settings, address, process: None, folder };
+        let java_flags: &[&str] = &[];
+        let process = None;
+        let broker = Self { subject, binary, settings, java_flags, address, process, folder };
         if subject == Subject::Kafka {
             broker.format_kafka(data)?;
         }
         Ok(broker)
+    }
+
+    /// More flags for Kafka's virtual machine; the last of two that say the same counts.
+    pub(crate) fn java_flags(&mut self, flags: &'static [&'static str]) {
+        self.java_flags = flags;
     }
 
     /// Starts the process, bound to `core` if there is one, and does not wait.
@@ -91,7 +100,8 @@ impl Broker {
         };
         if self.subject == Subject::Kafka {
             let jars = repository::fetched("java/libs")?.join("*");
-            command.args(KAFKA_FLAGS).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+            command.args(KAFKA_FLAGS).args(self.java_flags);
+            command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
             command.arg("-cp").arg(jars).arg("kafka.Kafka").arg(self.properties());
         } else {
             command.arg("start").arg("--data-dir").arg(self.data());

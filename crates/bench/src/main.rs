@@ -5,6 +5,7 @@ mod bench;
 mod broker;
 mod environment;
 mod figures;
+mod limit;
 mod load;
 mod process;
 mod recovery;
@@ -50,6 +51,9 @@ struct Options {
     /// Compares with Ottla as it was at this revision, instead of Kafka.
     #[arg(long, value_name = "REV")]
     compare: Option<String>,
+    /// How long the scenarios take that are about endurance.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Lists the scenarios and what they ask for.
     #[arg(long)]
     list: bool,
@@ -62,6 +66,8 @@ enum Other {
     Scale(scale::Options),
     /// Gigabytes in many segments, and a start after kill -9.
     Recovery(recovery::Options),
+    /// The same bytes between socket and file with no protocol.
+    Limit(limit::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -70,16 +76,20 @@ fn main() -> anyhow::Result<()> {
         list();
         return Ok(());
     }
+    if let Some(Other::Limit(options)) = &options.other {
+        return limit::run(options);
+    }
     let before = std::env::var_os(BEFORE).map(PathBuf::from);
     ensure!(
         options.compare.is_some() == before.is_some(),
         "`cargo xtask bench --compare REV` builds the other Ottla; this program does not"
     );
-    let bench = Bench::new(options.short, Builds { ottla: repository::binary()?, before })?;
+    let mut bench = Bench::new(options.short, Builds { ottla: repository::binary()?, before })?;
+    bench.minutes = options.minutes;
     match &options.other {
         Some(Other::Scale(options)) => return scale::run(&bench, options),
         Some(Other::Recovery(options)) => return recovery::run(&bench, options),
-        None => {}
+        Some(Other::Limit(_)) | None => {}
     }
     let runs = options.runs.unwrap_or(if options.short { 1 } else { 5 });
     ensure!(runs > 0, "no runs");

@@ -49,7 +49,8 @@ impl Client {
         Ok(Self { stream, correlation_id: 0 })
     }
 
-    fn send<M: ApiRequest>(&mut self, version: i16, request: &M) -> anyhow::Result<()> {
+    /// Sends a request.
+    pub(crate) fn send<M: ApiRequest>(&mut self, version: i16, request: &M) -> anyhow::Result<()> {
         self.correlation_id += 1;
         let header =
             RequestHeader { correlation_id: self.correlation_id, ..RequestHeader::default() };
@@ -59,7 +60,12 @@ impl Client {
         Ok(())
     }
 
-    fn receive<M: Message>(&mut self, header_version: i16, version: i16) -> anyhow::Result<M> {
+    /// Waits for the answer to the oldest request.
+    pub(crate) fn receive<M: Message>(
+        &mut self,
+        header_version: i16,
+        version: i16,
+    ) -> anyhow::Result<M> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length))?];

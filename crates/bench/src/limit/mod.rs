@@ -12,4 +12,4 @@ mod run;
 mod send;
 
 pub(crate) use options::Options;
-pub(crate) use run::{Limit, Reading, Shape, Writing, prepare, read, run, write};
+pub(crate) use run::{Reading, Shape, Writing, prepare, read, run, write};

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use super::child::Program;
 use super::options::{From, Options, Through};
 use super::{options, peer, receive, send};
-use crate::{driver, process};
+use crate::bench::{BROKER_CORE, DRIVER_CORE};
+use crate::load::Moved;
+use crate::report::tell;
+use crate::{process, wire};
 
-const BROKER_CORE: u32 = 0;
-const DRIVER_CORE: u32 = 1;
 /// Records of 1 KiB in a batch of just under 1 MB.
 const BATCH_RECORDS: u64 = 950;
 
@@ -51,29 +52,33 @@ pub(crate) enum Reading {
 /// Figures of one run, counted as a broker's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
+    records: u64,
     /// CPU seconds of the limit program.
-    pub(crate) cpu: f64,
-    pub(crate) wall: f64,
+    cpu: f64,
+    /// CPU seconds of who sends to it or receives from it.
+    peer_cpu: f64,
+    wall: f64,
     /// Groups that were synced.
-    pub(crate) groups: u64,
+    groups: u64,
 }
 
 impl Limit {
-    pub(crate) fn records_per_core_second(&self) -> f64 {
-        self.records as f64 / self.cpu
-    }
-
-    pub(crate) fn records_per_second(&self) -> f64 {
-        self.records as f64 / self.wall
+    /// As a load says it of a broker.
+    pub(crate) fn moved(&self) -> Moved {
+        Moved {
+            records: self.records,
+            in_topic: self.records,
+            wall_seconds: self.wall,
+            broker_cpu_seconds: self.cpu,
+            driver_cpu_seconds: self.peer_cpu,
+        }
     }
 }
 
 impl Shape {
     /// Records of 1 KiB in batches of up to 1 MB over four connections to 16 files, about `mib`.
     pub(crate) fn large_batches(mib: u64) -> anyhow::Result<Self> {
-        let batch = driver::batch(BATCH_RECORDS, 1024)?;
+        let batch = wire::batch(BATCH_RECORDS, 1024)?;
         let (connections, files) = (4, 4);
         let batches = ((mib << 20) / batch.len() as u64 / connections).max(1);
         let connections = usize::try_from(connections)?;
@@ -101,7 +106,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Socket to file, into a folder of its own below `folder`, which is gone afterwards.
 pub(crate) fn write(folder: &Path, shape: &Shape, how: Writing) -> anyhow::Result<Limit> {
     let files = Files::new(folder)?;
-    write_into(&files.0, shape, how)
+    write_into(&files, shape, how)
 }
 
 /// A folder with files to read, gone when dropped.
@@ -110,7 +115,7 @@ pub(crate) struct Files(tempfile::TempDir);
 /// Writes the files that [`read`] reads.
 pub(crate) fn prepare(folder: &Path, shape: &Shape) -> anyhow::Result<Files> {
     let files = Files::new(folder)?;
-    write_into(&files.0, shape, Writing { direct: false, durable: true })?;
+    write_into(&files, shape, Writing { direct: false, durable: true })?;
     Ok(files)
 }
 
@@ -174,22 +179,25 @@ fn measure(
     shape: &Shape,
     peer: impl Fn(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Limit> {
-    process::pin(std::process::id(), DRIVER_CORE)?;
+    let own = std::process::id();
+    process::pin(own, DRIVER_CORE)?;
     let mut program = Program::start(arguments, BROKER_CORE)?;
+    let peer_before = process::cpu_seconds(own)?;
     let (before, clock) = (process::cpu_seconds(program.pid())?, Instant::now());
     let address = program.address.clone();
     peer(&address)?;
     let done = program.done()?;
     let wall = clock.elapsed().as_secs_f64();
     let cpu = process::cpu_seconds(program.pid())? - before;
+    let peer_cpu = process::cpu_seconds(own)? - peer_before;
     program.end()?;
     let expected = shape.bytes();
     ensure!(done.bytes == expected, "{} bytes were moved of {expected}", done.bytes);
-    Ok(Limit { records: shape.records(), bytes: done.bytes, cpu, wall, groups: done.groups })
+    Ok(Limit { records: shape.records(), cpu, peer_cpu, wall, groups: done.groups })
 }
 
 /// Measures every limit once and prints them.
-pub(crate) fn table(options: &Options) -> anyhow::Result<()> {
+fn table(options: &Options) -> anyhow::Result<()> {
     let shape = Shape::large_batches(options.mib)?;
     tell(&format!(
         "{} records of 1 KiB in batches of {} bytes, {} connections, {} files; {}",
@@ -223,14 +231,9 @@ fn show(name: &str, limit: &Limit) {
     };
     tell(&format!(
         "  {name:<34} {:>8.0} {:>8.0}  ({:.2} s of CPU time, {:.2} s{groups})",
-        limit.records_per_core_second() / 1000.0,
-        limit.records_per_second() / 1000.0,
+        limit.moved().per_core_second(),
+        limit.moved().per_second(),
         limit.cpu,
         limit.wall
     ));
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are the program's result")]
-fn tell(line: &str) {
-    println!("{line}");
 }

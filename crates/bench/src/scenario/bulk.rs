@@ -16,6 +16,8 @@ use crate::load::{Fill, Moved, Produce, Record, Sending, Target};
 use crate::{process, wire};
 
 pub(super) const PER_CORE: &str = "records per broker core-second, thousands";
+pub(super) const PREPARED_PER_CORE: &str =
+    "prepared bytes: records per broker core-second, thousands";
 pub(super) const PREPARED_PER_SECOND: &str = "prepared bytes: records per second, thousands";
 
 /// Of the large batches.
@@ -28,7 +30,7 @@ const IN_FLIGHT: usize = 5;
 const TOOL_LIMIT: Duration = Duration::from_secs(1800);
 
 /// Records of 1 KiB in large batches: by librdkafka, which costs a core more than the broker does,
-/// as prepared bytes, which cost next to nothing, and by Apache Kafka's own tool.
+/// and as prepared bytes, which cost next to nothing.
 pub(super) fn large_batches(bench: &Bench, broker: &Broker) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let moved = bench.produce(&Produce {
@@ -42,17 +44,17 @@ pub(super) fn large_batches(bench: &Bench, broker: &Broker) -> anyhow::Result<Fo
     add(&mut found, "", &moved);
     let moved = prepared(bench, broker)?;
     add(&mut found, "prepared bytes: ", &moved);
-    let moved = perf_test(bench, broker)?;
-    add(&mut found, "producer-perf-test: ", &moved);
     Ok(found)
 }
 
-/// Four figures of one load; `what` stands before their names.
+/// The figures of one load; `what` stands before their names.
 pub(super) fn add(found: &mut Found, what: &str, moved: &Moved) {
     found.add(format!("{what}{PER_CORE}"), moved.per_core_second());
     found.add(format!("{what}records per second, thousands"), moved.per_second());
     found.add(format!("{what}broker's core busy, %"), moved.broker_busy());
-    found.add(format!("{what}load's core busy, %"), moved.driver_busy());
+    if moved.driver_cpu_seconds.is_finite() {
+        found.add(format!("{what}load's core busy, %"), moved.driver_busy());
+    }
 }
 
 /// CPU and wall times around something that moves records.
@@ -110,7 +112,7 @@ fn send_prepared(target: &Target, batch: &Bytes, batches: u64) -> anyhow::Result
 
 /// Apache Kafka's `kafka-producer-perf-test`, one producer with its own defaults but for the
 /// batches; its start counts on the broker's side, which does nothing meanwhile.
-fn perf_test(bench: &Bench, broker: &Broker) -> anyhow::Result<Moved> {
+pub(super) fn perf_test(bench: &Bench, broker: &Broker) -> anyhow::Result<Moved> {
     let target = bench.topic(broker, "perf-test", PARTITIONS)?;
     let records = bench.amount(2_000_000, 20_000);
     let mut tool = Command::new("taskset");

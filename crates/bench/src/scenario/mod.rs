@@ -6,16 +6,26 @@ use std::borrow::Cow;
 use crate::bench::Bench;
 use crate::figures::{Cells, Found};
 
+mod bare_reads;
 mod bulk;
+mod cgroup;
+mod limits;
 mod paced;
+mod page_cache;
 mod s01_large_batches;
 mod s02_large_batches_durable;
 mod s03_small_records;
 mod s04_single_records;
 mod s05_latency;
 mod s06_latency_durable;
+mod s07_reading;
+mod s08_tail;
+mod s09_drain;
 mod s10_compressed;
+mod s11_idle;
 mod s12_start_and_stop;
+mod s13_memory;
+mod steady;
 
 /// Every scenario, by number.
 pub(crate) const ALL: &[Scenario] = &[
@@ -25,8 +35,13 @@ pub(crate) const ALL: &[Scenario] = &[
     s04_single_records::SCENARIO,
     s05_latency::SCENARIO,
     s06_latency_durable::SCENARIO,
+    s07_reading::SCENARIO,
+    s08_tail::SCENARIO,
+    s09_drain::SCENARIO,
     s10_compressed::SCENARIO,
+    s11_idle::SCENARIO,
     s12_start_and_stop::SCENARIO,
+    s13_memory::SCENARIO,
 ];
 
 /// Something that is measured for several brokers.
@@ -85,6 +100,8 @@ impl Cell {
         Self::new("ottla, os", Subject::Ottla, &["flush.mode=os"], "os");
     /// Kafka as it ships.
     pub(crate) const KAFKA: Self = Self::new("kafka", Subject::Kafka, &[], "os");
+    /// The same bytes with no protocol.
+    pub(crate) const LIMIT: Self = Self::new("limit", Subject::Limit, &[], "none");
     /// Kafka with Ottla's promise.
     pub(crate) const KAFKA_DURABLE: Self =
         Self::new("kafka, durable", Subject::Kafka, &["log.flush.interval.messages=1"], "durable");

@@ -2,7 +2,7 @@
 //! those who want the same promise of both; the goals compare with Kafka's page cache.
 
 use super::bulk::{self, PER_CORE, PREPARED_PER_SECOND};
-use super::{Bound, Cell, Goal, Scenario};
+use super::{Bound, Cell, Goal, Scenario, Subject, limits};
 use crate::bench::Bench;
 use crate::figures::Found;
 
@@ -10,7 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     number: 2,
     name: "large-batches-durable",
     about: "the same, durable",
-    cells: &[Cell::OTTLA_DURABLE, Cell::KAFKA, Cell::KAFKA_DURABLE],
+    cells: &[Cell::OTTLA_DURABLE, Cell::KAFKA, Cell::KAFKA_DURABLE, Cell::LIMIT],
     goals: &[
         Goal { cell: "ottla, durable", figure: PER_CORE, bound: Bound::TimesAtLeast(4.0, "kafka") },
         // Of prepared bytes: librdkafka fills a core before the broker does.
@@ -24,6 +24,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
+    if cell.subject == Subject::Limit {
+        return limits::writing(bench, true);
+    }
     let broker = bench.start(cell)?;
     bulk::large_batches(bench, &broker)
 }

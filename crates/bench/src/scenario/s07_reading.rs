@@ -19,8 +19,8 @@ use crate::{process, wire};
 const BATCH_RECORDS: u64 = 950;
 const IN_FLIGHT: usize = 5;
 const CONNECTIONS: usize = 4;
-/// Of the bytes; the rest may be in the broker's own memory.
-const FROM_DISK_LEAST: f64 = 0.9;
+/// In percent of the bytes; the rest may be in the broker's own memory.
+const FROM_DISK_LEAST: u64 = 90;
 
 const BARE_CACHED: &str = "bare fetches, cached: records per broker core-second, thousands";
 const BARE_COLD: &str = "bare fetches, cold: records per second, thousands";
@@ -115,8 +115,12 @@ impl Read<'_> {
         let before = page_cache::disk_bytes(pid)?;
         let moved = read()?;
         let came = (page_cache::disk_bytes(pid)? - before) >> 20;
-        let least = (self.mib as f64 * FROM_DISK_LEAST) as u64;
-        ensure!(self.bench.short || came >= least, "only {came} of {} MiB came from the disk", self.mib);
+        let least = self.mib * FROM_DISK_LEAST / 100;
+        ensure!(
+            self.bench.short || came >= least,
+            "only {came} of {} MiB came from the disk",
+            self.mib
+        );
         Ok(moved)
     }
 }

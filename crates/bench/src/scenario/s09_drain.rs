@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{anyhow, ensure};
 
 use super::bare_reads::{self, Checksums};
-use super::{Bound, Cell, Goal, Scenario, bulk, page_cache, paced};
+use super::{Bound, Cell, Goal, Scenario, bulk, paced, page_cache};
 use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::Found;
@@ -65,7 +65,8 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
     found.add("drained, GB/s", gigabytes);
     for (what, timed) in [("alone: ", &alone), ("with the drain: ", &beside)] {
         found.add(format!("{what}broker's core busy, %"), timed.moved.broker_busy());
-        found.add(format!("{what}producer's part of the load's core, %"), timed.moved.driver_busy());
+        found
+            .add(format!("{what}producer's part of the load's core, %"), timed.moved.driver_busy());
     }
     Ok(found)
 }

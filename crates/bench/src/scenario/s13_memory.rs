@@ -15,8 +15,8 @@ use crate::bench::{BROKER_CORE, Bench};
 use crate::broker::Broker;
 use crate::figures::Found;
 use crate::load::Target;
-use crate::wire::{self, Client};
 use crate::process;
+use crate::wire::{self, Client};
 
 const MEMORY_BYTES: u64 = 1 << 30;
 const PRODUCERS: u32 = 4;
@@ -109,10 +109,10 @@ fn mib(bytes: u64) -> f64 {
 fn add(found: &mut Found, latencies: &Latencies, pace: &Pace, cpu: f64, wall: Duration) {
     let bytes = pace.batch.len() as f64 * f64::from(pace.batches) * f64::from(PRODUCERS);
     found.add(REACHED, bytes / wall.as_secs_f64() / 1e6);
-    for (name, quantile) in
-        [("ack p50, ms", 0.5), ("ack p99, ms", 0.99), (ACK, 0.999), ("ack max, ms", 1.0)]
+    for (name, per_mille) in
+        [("ack p50, ms", 500), ("ack p99, ms", 990), (ACK, 999), ("ack max, ms", 1000)]
     {
-        found.add(name, latencies.quantile(quantile));
+        found.add(name, latencies.quantile(per_mille));
     }
     found.add("broker's core busy, %", cpu / wall.as_secs_f64() * 100.0);
 }
@@ -156,8 +156,7 @@ impl Memory {
             let name = format!("resident, highest of quarter {quarter}, MiB");
             found.add(name, highest(count * (quarter - 1) / 4, count * quarter / 4));
         }
-        let (middle, last) =
-            (highest(count / 3, count * 2 / 3), highest(count * 2 / 3, count));
+        let (middle, last) = (highest(count / 3, count * 2 / 3), highest(count * 2 / 3, count));
         found.add(GROWTH, last - middle);
     }
 }

@@ -12,8 +12,8 @@ use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::{
-    ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader,
-    StrBytes, request_frame,
+    ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader, StrBytes,
+    request_frame,
 };
 
 use crate::load::Target;
@@ -39,9 +39,9 @@ pub(super) struct Pace {
 pub(super) struct Latencies(Vec<u64>);
 
 impl Latencies {
-    /// In milliseconds; the largest for 1.
-    pub(super) fn quantile(&self, quantile: f64) -> f64 {
-        let rank = (self.0.len() as f64 * quantile).ceil() as usize;
+    /// In milliseconds, of so many in a thousand; the largest for 1,000.
+    pub(super) fn quantile(&self, per_mille: usize) -> f64 {
+        let rank = (self.0.len() * per_mille).div_ceil(1000);
         let micros = self.0.get(rank.saturating_sub(1)).or(self.0.last());
         micros.map_or(f64::NAN, |micros| *micros as f64 / 1000.0)
     }
@@ -121,7 +121,10 @@ fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Byt
         topic_data: vec![topic],
         ..ProduceRequest::default()
     };
-    Ok(request_frame(&RequestHeader::default(), VERSION, &request)?.into_parts().into_iter().collect())
+    Ok(request_frame(&RequestHeader::default(), VERSION, &request)?
+        .into_parts()
+        .into_iter()
+        .collect())
 }
 
 fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
@@ -145,8 +148,8 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_the_sorted_values() {
         let latencies = Latencies((1..=1000).map(|n| n * 1000).collect());
-        let found = [0.5, 0.99, 0.999, 1.0].map(|quantile| latencies.quantile(quantile));
+        let found = [500, 990, 999, 1000].map(|per_mille| latencies.quantile(per_mille));
         assert_eq!(found, [500.0, 990.0, 999.0, 1000.0]);
-        assert!(Latencies(Vec::new()).quantile(0.5).is_nan());
+        assert!(Latencies(Vec::new()).quantile(500).is_nan());
     }
 }
