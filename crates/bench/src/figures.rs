@@ -83,7 +83,7 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = (shown(self.low()), shown(self.high()));
-        write!(f, "{:>10} ({low} to {high})", shown(self.median()))
+        write!(f, "{} ({low} to {high})", shown(self.median()))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         for figure in [3.0, 1.0, 2.0] {
             figures.push(figure);
         }
-        assert_eq!(figures.to_string(), "      2.00 (1.00 to 3.00)");
+        assert_eq!(figures.to_string(), "2.00 (1.00 to 3.00)");
         figures.push(10.0);
         assert_eq!(figures.median(), 2.5);
         assert_eq!(figures.runs(), [3.0, 1.0, 2.0, 10.0]);

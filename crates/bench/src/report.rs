@@ -42,7 +42,9 @@ impl Report {
         tell(&format!("{date}, commit {commit}"));
         tell(&format!("{kernel}, {cores} cores ({processor}), {memory_gib} GiB, load {load}"));
         tell(&format!("data on {file_system}"));
-        tell("broker on one core, load on another; medians (lowest to highest)");
+        tell(
+            "broker on one core, load on another; medians (lowest to highest) and ratios to Kafka",
+        );
         if self.short {
             tell("SHORT: shows that everything works; the figures mean nothing");
         }
@@ -87,7 +89,7 @@ impl Done {
     }
 
     /// What a cell's figure is compared with: the other build of the same cell, else Kafka.
-    fn reference(&self, cell: &Cell, figure: &str) -> Option<(&Cell, f64)> {
+    fn reference(&self, cell: &Cell, figure: &str) -> Option<f64> {
         let is_reference = |other: &Cell| match (cell.subject, other.subject) {
             (Subject::Ottla, Subject::OttlaBefore) => {
                 other.name.strip_prefix(&*cell.name).is_some_and(|rest| rest.starts_with(", "))
@@ -96,30 +98,57 @@ impl Done {
             (Subject::Ottla | Subject::Limit, Subject::Kafka) => other.name == Cell::KAFKA.name,
             _ => false,
         };
-        let (other, figures) = self.measured.iter().find(|(other, _)| is_reference(other))?;
-        Some((other, figures.get(figure)?.median()))
+        let (_, figures) = self.measured.iter().find(|(other, _)| is_reference(other))?;
+        Some(figures.get(figure)?.median())
     }
 
+    /// A table as Markdown: a row a figure, a column a cell, ratios in the cells.
     fn table(&self) -> Vec<String> {
-        let width = self.measured.iter().map(|(cell, _)| cell.name.len()).max().unwrap_or(0);
-        let mut lines = Vec::new();
-        for figure in self.figures() {
-            lines.push(format!("  {figure}"));
-            for (cell, cells) in &self.measured {
-                let Some(figures) = cells.get(figure) else { continue };
-                let mut line = format!("    {:<width$} {figures}", cell.name);
-                if let Some((other, reference)) = self.reference(cell, figure) {
-                    let ratio = figures.median() / reference;
-                    line.push_str(&format!("  {} x {}", shown(ratio), other.name));
-                }
-                let own = |goal: &&Goal| goal.cell == cell.name && goal.figure == figure;
-                for goal in self.goals.iter().filter(own) {
-                    line.push_str(&format!("  [{}: {}]", goal.asks(), self.verdict(goal)));
-                }
-                lines.push(line);
-            }
-        }
+        let names = self.measured.iter().map(|(cell, _)| cell.name.to_string());
+        let head: Vec<String> =
+            ["".to_owned()].into_iter().chain(names).chain(["goal".to_owned()]).collect();
+        let rows = self.figures().into_iter().map(|figure| {
+            let cells = self.measured.iter().map(|(cell, cells)| self.shown(cell, cells, figure));
+            let name = [figure.to_owned()].into_iter();
+            name.chain(cells).chain([self.goals_of(figure)]).collect()
+        });
+        let rows: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
+        let wide = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|text| text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.measured.len() + 2).map(wide).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(text, width)| format!(" {text:<width$} |"));
+            format!("|{}", cells.collect::<String>())
+        };
+        let rule: String =
+            widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect();
+        let mut lines: Vec<String> = rows.iter().map(line).collect();
+        lines.insert(1, format!("|{rule}"));
         lines
+    }
+
+    /// Median, range and ratio.
+    fn shown(&self, cell: &Cell, cells: &Cells, figure: &str) -> String {
+        let Some(figures) = cells.get(figure) else { return String::new() };
+        let mut text = figures.to_string();
+        if let Some(reference) = self.reference(cell, figure) {
+            text.push_str(&format!(" {} x", shown(figures.median() / reference)));
+        }
+        text
+    }
+
+    /// What is asked of a figure, and how it fared.
+    fn goals_of(&self, figure: &str) -> String {
+        let goals = self.goals.iter().filter(|goal| goal.figure == figure);
+        let goals = goals.map(|goal| {
+            let verdict = self.verdict(goal);
+            let several = self.goals.iter().any(|other| other.cell != goal.cell);
+            let cell = if several { format!("{}: ", goal.cell) } else { String::new() };
+            format!("{cell}{}: {verdict}", goal.asks())
+        });
+        goals.collect::<Vec<_>>().join("; ")
     }
 
     fn verdict(&self, goal: &Goal) -> &'static str {
@@ -190,12 +219,10 @@ mod tests {
     #[test]
     fn a_table_has_figures_ratios_and_verdicts() {
         let expected = [
-            "  thousands",
-            "    ottla, os       60.0 (60.0 to 60.0)  6.00 x kafka  [at least 5 x kafka: met]",
-            "    kafka           10.0 (10.0 to 10.0)",
-            "  ms",
-            "    ottla, os       4.00 (4.00 to 4.00)  0.50 x kafka  [at most 3.00: MISSED]",
-            "    kafka           8.00 (8.00 to 8.00)",
+            "|           | ottla, os                   | kafka               | goal                    |",
+            "|-----------|-----------------------------|---------------------|-------------------------|",
+            "| thousands | 60.0 (60.0 to 60.0) 6.00 x  | 10.0 (10.0 to 10.0) | at least 5 x kafka: met |",
+            "| ms        | 4.00 (4.00 to 4.00) 0.500 x | 8.00 (8.00 to 8.00) | at most 3.00: MISSED    |",
         ];
         assert_eq!(done().table(), expected);
     }
