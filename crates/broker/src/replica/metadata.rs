@@ -230,10 +230,10 @@ impl Partitions {
             let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
             let at = found.and_then(|found| found.get(&name)).copied();
             if at.is_none()
-                && let Some(failed) = self.may_be_offline(partition, found.is_some())
+                && let Some((failed, why)) = self.may_be_offline(partition, found.is_some())
             {
                 self.announce(key, name.clone(), failed);
-                self.insert_failed(key, ErrorCode::NotLeaderOrFollower);
+                self.insert_failed(key, why);
                 changes.resigned.push(name);
                 return;
             }
@@ -258,14 +258,21 @@ impl Partitions {
     }
 
     /// A partition that was not found may be in a log directory that is out of service: then it is
-    /// not created anew, or what is there would be lost. Gives one that is. As in Kafka
-    /// (`Partition.createLogInAssignedDirectoryId`), but that at start one without a noted place is
-    /// not created either: the note may not have come through.
-    fn may_be_offline(&self, partition: &Partition, at_start: bool) -> Option<usize> {
+    /// not created anew, or what is there would be lost. Gives one that is, and what Kafka tells
+    /// clients (`Partition.createLogInAssignedDirectoryId`, `LogManager.createLog`).
+    fn may_be_offline(&self, partition: &Partition, at_start: bool) -> Option<(usize, ErrorCode)> {
         let failed = self.volumes.iter().position(|volume| volume.dir.failure().is_some())?;
-        let noted = self.noted(partition);
-        let new = !at_start && noted == Some(UNASSIGNED);
-        (!new && self.noted_volume(partition).is_none()).then_some(failed)
+        if self.noted_volume(partition).is_some() {
+            return None;
+        }
+        let unassigned = self.noted(partition) == Some(UNASSIGNED);
+        match (unassigned, at_start) {
+            // It is new.
+            (true, false) => None,
+            // Where it is may not have come through to the controller.
+            (true, true) => Some((failed, ErrorCode::KafkaStorageError)),
+            (false, _) => Some((failed, ErrorCode::NotLeaderOrFollower)),
+        }
     }
 
     /// The caller holds the lock on roles.
