@@ -13,18 +13,15 @@ use ottla_protocol::{
 use super::super::pair::{Pair, Side};
 use super::super::topics::{create, named, settle, topic};
 use super::asking::same_records;
+use super::cordoned::create_in;
 use super::places::{arrived, describe, places};
 use super::{alter, batch, fill, until};
 use crate::wire::requests::{FETCH_BY_NAME, fetch, one, produce};
 
 pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
-    alter(pair, "before it is there", &[("dir2", "lost", &[0]), ("dir1", "kept", &[0])])?;
-    create(pair, "two topics", 7, &[topic("lost", 1, 1), topic("kept", 1, 1)], false)?;
-    settle(pair, &["lost", "kept"])?;
-    for side in pair.sides() {
-        arrived(side, "lost", 0, "dir2")?;
-        arrived(side, "kept", 0, "dir1")?;
-    }
+    // Known to the controller from the start.
+    create_in(pair, "dir2", "lost")?;
+    create_in(pair, "dir1", "kept")?;
     fill(pair, "lost", 0, 1)?;
     fill(pair, "kept", 0, 1)?;
     for side in pair.sides() {
