@@ -27,6 +27,8 @@ const KAFKA_FLAGS: &[&str] = &[
     "-Djava.awt.headless=true",
 ];
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+/// All that there are, as taskset takes them.
+const CORES: &str = "/sys/devices/system/cpu/online";
 const READY_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(1);
@@ -87,17 +89,16 @@ impl Broker {
         self.java_flags = flags;
     }
 
-    /// Starts the process, bound to `core` if there is one, and does not wait.
+    /// Starts the process, bound to `core` or on all cores, and does not wait.
     pub(crate) fn launch(&mut self, core: Option<u32>) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "the broker is running");
-        let mut command = match core {
-            None => Command::new(&self.binary),
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", &core.to_string()]).arg(&self.binary);
-                command
-            }
+        // Said in either case: this process is bound to a core, and what it starts inherits that.
+        let cores = match core {
+            Some(core) => core.to_string(),
+            None => fs::read_to_string(CORES).with_context(|| CORES)?.trim().to_owned(),
         };
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &cores]).arg(&self.binary);
         if self.subject == Subject::Kafka {
             let jars = repository::fetched("java/libs")?.join("*");
             command.args(KAFKA_FLAGS).args(self.java_flags);

@@ -9,6 +9,11 @@ use crate::environment::Environment;
 use crate::figures::{Cells, Figures, shown};
 use crate::scenario::{Cell, Goal, Scenario, Subject};
 
+/// Figures with this name say how busy the load was.
+pub(crate) const LOAD_BUSY: &str = "load's core busy, %";
+/// More than this is as much as it can.
+const LOAD_BUSY_MOST: f64 = 90.0;
+
 /// Everything that was measured so far.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -55,8 +60,8 @@ impl Report {
         if let Some((name, done)) = self.done.last() {
             tell("");
             tell(&format!("{} {name}: {}", done.number, done.about));
-            for line in done.table() {
-                tell(&line);
+            for line in done.table().iter().chain(&done.saturated()) {
+                tell(line);
             }
         }
     }
@@ -151,6 +156,22 @@ impl Done {
         goals.collect::<Vec<_>>().join("; ")
     }
 
+    /// Where the load filled its core, so that it was the load that was measured on the wall.
+    fn saturated(&self) -> Vec<String> {
+        let cells = self.measured.iter().flat_map(|(cell, cells)| {
+            let busy = cells.all().filter(|(name, figures)| {
+                name.ends_with(LOAD_BUSY) && figures.median() >= LOAD_BUSY_MOST
+            });
+            busy.map(|(name, _)| match name.trim_end_matches(LOAD_BUSY).trim_end_matches(": ") {
+                "" => cell.name.to_string(),
+                what => format!("{} ({what})", cell.name),
+            })
+        });
+        let cells = cells.collect::<Vec<_>>().join(", ");
+        let line = format!("The load's own core was full, so the wall is the load's: {cells}.");
+        if cells.is_empty() { Vec::new() } else { vec![line] }
+    }
+
     fn verdict(&self, goal: &Goal) -> &'static str {
         match goal.judge(&self.measured) {
             None => "not judged",
@@ -225,6 +246,19 @@ mod tests {
             "| ms        | 4.00 (4.00 to 4.00) 0.500 x | 8.00 (8.00 to 8.00) | at most 3.00: MISSED    |",
         ];
         assert_eq!(done().table(), expected);
+    }
+
+    #[test]
+    fn a_load_that_was_at_its_own_limit_is_named() {
+        let mut done = done();
+        assert!(done.saturated().is_empty());
+        for (cell, busy) in [(0, 96.0), (1, 40.0)] {
+            let mut found = Found::default();
+            found.add(format!("lz4: {LOAD_BUSY}"), busy);
+            done.measured[cell].1.take(found);
+        }
+        let line = "The load's own core was full, so the wall is the load's: ottla, os (lz4).";
+        assert_eq!(done.saturated(), [line]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::bench::{Bench, DRIVER_CORE};
 use crate::broker::Broker;
 use crate::figures::Found;
 use crate::load::{Fill, Moved, Produce, Record, Sending, Target};
+use crate::report::LOAD_BUSY;
 use crate::{process, wire};
 
 pub(super) const PER_CORE: &str = "records per broker core-second, thousands";
@@ -53,7 +54,7 @@ pub(super) fn add(found: &mut Found, what: &str, moved: &Moved) {
     found.add(format!("{what}records per second, thousands"), moved.per_second());
     found.add(format!("{what}broker's core busy, %"), moved.broker_busy());
     if moved.driver_cpu_seconds.is_finite() {
-        found.add(format!("{what}load's core busy, %"), moved.driver_busy());
+        found.add(format!("{what}{LOAD_BUSY}"), moved.driver_busy());
     }
 }
 

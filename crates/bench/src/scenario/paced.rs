@@ -6,6 +6,7 @@ use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::{Found, shown};
 use crate::load::{Latency, OpenLoop, Sending, Timed};
+use crate::report::LOAD_BUSY;
 
 /// Records a second.
 const RATES: [u64; 3] = [1_000, 5_000, 20_000];
@@ -24,7 +25,7 @@ pub(super) fn one_partition(bench: &Bench, broker: &Broker) -> anyhow::Result<Fo
         add(&mut found, &format!("{what}end to end"), &timed.end_to_end);
         found.add(format!("{what}reached, records/s"), timed.moved.per_second() * 1000.0);
         found.add(format!("{what}broker's core busy, %"), timed.moved.broker_busy());
-        found.add(format!("{what}load's core busy, %"), timed.moved.driver_busy());
+        found.add(format!("{what}{LOAD_BUSY}"), timed.moved.driver_busy());
     }
     Ok(found)
 }
