@@ -240,6 +240,12 @@ impl DiskFile for OsFile {
         use rustix::io::Errno;
         let flags = rustix::fs::FallocateFlags::empty();
         match rustix::fs::fallocate(&self.file, flags, 0, len) {
+    fn set_modified_ms(&self, ms: i64) -> Result<(), DiskError> {
+        let Ok(ms) = u64::try_from(ms) else { return Ok(()) };
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+        failed(self.file.set_modified(at), "date", &self.path)
+    }
+
             Ok(()) => Ok(()),
             // A file system without it: zeros take the space as well.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {

@@ -113,6 +113,14 @@ pub trait DiskFile: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Sets when the content was last changed, where that is kept. Not durable by itself.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn set_modified_ms(&self, _ms: i64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     /// Takes real space for the first `len` bytes, so that writing there later cannot fail for
     /// lack of it. What is there stays; the rest reads as zeros.
     ///

@@ -14,6 +14,8 @@ pub const MARKS: &[&str] = &[
     "closed-without-space",
     "small-file-without-space",
     "recover-torn-tail",
+    "recover-torn-by-other-content",
+    "durable-ends-without-space",
     "recover-removes-later-segment",
     "log-begins-anew-at-its-start",
     "orphan-index-removed",

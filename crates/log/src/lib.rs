@@ -30,6 +30,7 @@
 mod commit;
 mod compact;
 mod config;
+mod durable_ends;
 mod error;
 mod future_log;
 mod index;

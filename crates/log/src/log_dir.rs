@@ -11,7 +11,9 @@ use ottla_env::{Disk, DiskError, DiskErrorKind, DiskLock, EntryKind, OpenMode, m
 use ottla_protocol::{Millis, Uuid};
 use parking_lot::Mutex;
 
+use crate::compact::CleanerOffsets;
 use crate::config::LogDirLimits;
+use crate::durable_ends::DurableEnds;
 use crate::error::LogError;
 use crate::meta_properties::MetaProperties;
 use crate::names::{self, DirState, TopicPartition};
@@ -56,6 +58,10 @@ pub struct LogDir {
     reserve: AtomicBool,
     /// A write found no space.
     full: AtomicBool,
+    /// Up to where its logs are on stable storage.
+    pub(crate) durable_ends: DurableEnds,
+    /// Up to where its logs were compacted.
+    pub(crate) cleaner_offsets: CleanerOffsets,
     /// Files that the logs have let go of.
     buried: Mutex<Vec<Buried>>,
     /// Told of the failure, once.
@@ -155,6 +161,8 @@ impl LogDir {
             appended_bytes: AtomicU64::new(0),
             reserve: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            durable_ends: DurableEnds::default(),
+            cleaner_offsets: CleanerOffsets::default(),
             buried: Mutex::default(),
             on_failure: Mutex::default(),
             _lock: None,
@@ -367,6 +375,7 @@ impl LogDir {
         // what is read here must be there after the next power cut too.
         self.disk.sync_dir(&self.path)?;
         let mut points = LoadPoints { clean: self.take_clean_shutdown()?, ..LoadPoints::default() };
+        self.load_durable_ends(points.clean.is_some())?;
         for which in [
             OffsetCheckpoint::RecoveryPoint,
             OffsetCheckpoint::LogStart,
@@ -422,6 +431,8 @@ impl LogDir {
     /// # Errors
     /// When the disk fails, or has failed before.
     pub fn write_clean_shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
+        self.check()?;
+        self.drop_durable_ends()?;
         self.write_text(CLEAN_SHUTDOWN, format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}"))
     }
 

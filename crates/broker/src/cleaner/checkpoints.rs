@@ -14,14 +14,8 @@ use super::{Key, key};
 use crate::replica::{HostedPartition, Partitions};
 use crate::shared::Shared;
 
-/// Of one log directory.
-#[derive(Debug, Default)]
-struct InDir {
-    /// By topic, so that a topic of the same name does not inherit.
-    offsets: BTreeMap<Key, Offset>,
-    /// What the file holds.
-    written: Offsets,
-}
+/// Of one log directory, by topic, so that a topic of the same name does not inherit.
+type InDir = BTreeMap<Key, Offset>;
 
 /// Of all log directories.
 #[derive(Debug)]
@@ -43,45 +37,58 @@ impl Checkpoints {
                 topic.partition(name.partition)?;
                 Some(((topic.id, name.partition), *offset))
             });
-            Mutex::new(InDir { offsets: known.collect(), written })
+            Mutex::new(known.collect())
         };
         Self { dirs: shared.partitions.volumes.iter().map(load).collect() }
     }
 
-    /// Up to where the log was cleaned.
+    /// Up to where the log was cleaned. What is known of it in another directory moves with it.
     pub(super) fn of(&self, hosted: &HostedPartition) -> Option<Offset> {
-        self.dirs.get(hosted.dir())?.lock().offsets.get(&key(hosted)).copied()
+        let key = key(hosted);
+        let own = self.dirs.get(hosted.dir())?;
+        if let Some(offset) = own.lock().get(&key) {
+            return Some(*offset);
+        }
+        let elsewhere = self.dirs.iter().find_map(|dir| dir.lock().remove(&key))?;
+        own.lock().insert(key, elsewhere);
+        Some(elsewhere)
     }
 
     /// Notes up to where the log is clean.
     pub(super) fn set(&self, hosted: &HostedPartition, offset: Offset) {
         if let Some(dir) = self.dirs.get(hosted.dir()) {
-            dir.lock().offsets.insert(key(hosted), offset);
+            dir.lock().insert(key(hosted), offset);
         }
     }
 
-    /// Forgets partitions that the image has no more, and writes the files that have changed.
-    pub(super) fn write(&self, partitions: &Partitions, image: &Image) {
+    /// Forgets partitions that the metadata has no more, and writes the files that have changed.
+    pub(super) fn write(&self, partitions: &Partitions) {
         for (volume, dir) in partitions.volumes.iter().zip(&self.dirs) {
-            let mut dir = dir.lock();
-            let mut now = Offsets::new();
-            dir.offsets.retain(|(id, index), offset| {
-                let topic = image.topic_by_id(*id).filter(|t| t.partition(*index).is_some());
-                if let Some(topic) = topic {
-                    let name = ottla_log::TopicPartition::new(&topic.name, *index);
-                    now.insert(name, *offset);
-                }
-                topic.is_some()
-            });
-            if now == dir.written || volume.dir.failure().is_some() {
+            if volume.dir.failure().is_some() {
                 continue;
             }
-            match volume.dir.write_cleaner_offsets(&now) {
-                Ok(()) => dir.written = now,
-                Err(error) => told(volume, &error),
+            let written = volume.dir.write_cleaner_offsets(|| {
+                // A deleted topic is gone from it before a namesake makes the file forget it.
+                named(&mut dir.lock(), &partitions.followed())
+            });
+            if let Err(error) = written {
+                told(volume, &error);
             }
         }
     }
+}
+
+/// By name, as the file has it; without those that the image does not have.
+fn named(offsets: &mut InDir, image: &Image) -> Offsets {
+    let mut named = Offsets::new();
+    offsets.retain(|(id, index), offset| {
+        let topic = image.topic_by_id(*id).filter(|topic| topic.partition(*index).is_some());
+        if let Some(topic) = topic {
+            named.insert(ottla_log::TopicPartition::new(&topic.name, *index), *offset);
+        }
+        topic.is_some()
+    });
+    named
 }
 
 /// Without space it is tried again; any other failure is the directory's.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ottla_log::{Claim, CompactError, CompactionTarget, Dirt, LogError, PartitionLog};
+use ottla_log::{Claim, CompactError, Dirt, LogError};
 use ottla_protocol::Millis;
 use tracing::warn;
 
@@ -25,10 +25,6 @@ impl Cleaner {
         let mut best: Option<Chosen> = None;
         for hosted in self.shared.partitions.all() {
             let config = hosted.config().cleaning;
-            if !config.compact && self.checkpoints.of(&hosted).is_some() {
-                // Its topic's policy was another once.
-                CompactionTarget::with_log(&*hosted, PartitionLog::note_compacted);
-            }
             if !config.compact || self.uncleanable.lock().contains(&key(&hosted)) {
                 continue;
             }

@@ -60,7 +60,7 @@ fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)
         let idle = !settings.enabled || index >= settings.threads || !cleaner.round(&settings);
         if index == 0 {
             let image = shared.image.load();
-            cleaner.checkpoints.write(&shared.partitions, &image);
+            cleaner.checkpoints.write(&shared.partitions);
             let there = |(id, index): &Key| {
                 image.topic_by_id(*id).is_some_and(|topic| topic.partition(*index).is_some())
             };
@@ -102,7 +102,7 @@ impl Cleaner {
         match done {
             Ok(compacted) => {
                 self.checkpoints.set(&hosted, compacted.clean_up_to);
-                self.checkpoints.write(&self.shared.partitions, &self.shared.image.load());
+                self.checkpoints.write(&self.shared.partitions);
                 tell(&hosted.name.to_string(), &compacted.stats, started.elapsed());
                 true
             }

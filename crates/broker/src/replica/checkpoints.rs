@@ -57,6 +57,9 @@ impl Partitions {
     pub(super) fn forget_namesake(&self, index: usize, name: &TopicPartition) {
         let Some(volume) = self.volumes.get(index) else { return };
         let mut let_go = volume.let_go.lock();
+        if let Err(error) = volume.dir.forget_cleaner_offset(name) {
+            warn!(partition = %name, %error, "compaction still knows a deleted topic of that name");
+        }
         if let_go.contains(name) {
             let_go.clear();
             drop(let_go);

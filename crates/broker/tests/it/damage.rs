@@ -82,6 +82,32 @@ fn a_damaged_partition_is_offline_and_the_others_go_on() {
 }
 
 #[test]
+fn old_damage_is_told_to_who_reads_there_and_to_nobody_else() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    for i in 0..100 {
+        write(&mut client, "orders", &[i; 100]);
+    }
+    running.stop();
+    let path = log_of(&world, "orders-0");
+    let file = world.disk.open(&path, OpenMode::Write).unwrap();
+    file.write_at(&[Bytes::from_static(b"?")], 100).unwrap();
+    // The start looks at the end of the log alone.
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for _ in 0..2 {
+        let refused = &fetched(&mut client, &fetch("orders", &[0]))[0];
+        assert_eq!(ErrorCode::from(refused.error_code), ErrorCode::CorruptMessage);
+        assert!(refused.records.as_ref().is_none_or(|records| records.is_empty()));
+    }
+    assert_eq!(values(&fetched(&mut client, &fetch("orders", &[99]))[0]), [[99; 100]]);
+    assert_eq!(write(&mut client, "orders", b"more"), 100);
+    running.stop();
+}
+
+#[test]
 fn checkpoints_of_a_deleted_topic_are_not_those_of_its_namesake() {
     let world = World::new();
     let running = world.start(&[]);

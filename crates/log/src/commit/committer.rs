@@ -163,10 +163,16 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
 
     /// The thread's work, until [`Committer::stop`]: what was enqueued before is still committed.
     pub fn run(&self) {
-        while let Some(group) = self.wait() {
-            self.commit(group);
-            self.queue.lock().busy = false;
-        }
+        std::thread::scope(|scope| {
+            let beside = std::thread::Builder::new().name("ottla-durable".to_owned());
+            // Without it a start knows less, and nothing else.
+            let _beside = beside.spawn_scoped(scope, || self.log_dir.keep_durable_ends());
+            while let Some(group) = self.wait() {
+                self.commit(group);
+                self.queue.lock().busy = false;
+            }
+            self.log_dir.durable_ends.stop();
+        });
     }
 
     /// Lets [`Committer::run`] return when nothing is left to do.

@@ -31,6 +31,7 @@ mod run;
 mod swap;
 mod transactions;
 
+pub(crate) use checkpoint::CleanerOffsets;
 pub(crate) use retain::{LastOfProducer, LastOfProducers};
 
 pub use plan::{CleaningRules, Dirt};

@@ -124,8 +124,10 @@ impl Output {
         Ok(len)
     }
 
-    /// Writes what is left and syncs all files. Their names are not durable yet.
-    pub(super) fn finish(mut self) -> Result<Finished, LogError> {
+    /// Writes what is left and syncs all files. Their names are not durable yet. `modified_ms` is
+    /// when the last of the replaced files was changed: for records without timestamps retention
+    /// goes by that.
+    pub(super) fn finish(mut self, modified_ms: Option<i64>) -> Result<Finished, LogError> {
         self.flush()?;
         let last = self.time_entry();
         self.segment.push_entries(None, last);
@@ -139,6 +141,9 @@ impl Output {
             file.sync_data()?;
         }
         for file in [self.file, segment.offset_index_file()?, segment.time_index_file()?] {
+            if let Some(ms) = modified_ms {
+                file.set_modified_ms(ms)?;
+            }
             if !planted("cleaned-not-synced") {
                 file.sync_data()?;
             }

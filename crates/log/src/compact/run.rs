@@ -356,9 +356,18 @@ impl Cleaning<'_> {
                 let next = self.group.get(i + 1).map(|s| s.base);
                 self.rewrite(old, next, &mut output, producers, pace)?;
             }
-            Ok(output.finish()?)
+            Ok(output.finish(self.modified_ms()?)?)
         });
         done.map_err(|error| (segment, error))
+    }
+
+    /// When the last of the old files was changed.
+    fn modified_ms(&self) -> Result<Option<i64>, LogError> {
+        let mut last = None;
+        for segment in self.group {
+            last = last.max(segment.log_file()?.modified_ms()?);
+        }
+        Ok(last)
     }
 
     fn has_aborted_index(&self) -> Result<bool, LogError> {

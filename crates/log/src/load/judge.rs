@@ -10,6 +10,8 @@ use ottla_env::{DiskError, DiskFile};
 use ottla_protocol::Offset;
 use ottla_records::{Batch, BatchHeader, HEADER_LEN};
 
+use super::one_byte;
+
 /// What a disk writes whole or not at all.
 const SECTOR: u64 = 512;
 /// How far a sound batch is looked for behind a bad one: more than the largest batch.
@@ -63,6 +65,41 @@ pub fn judge(
         None => n < HEADER_LEN,
     };
     Ok(if cut_short { Judgement::Torn } else { Judgement::Damaged { next: None } })
+}
+
+/// Whether a bad batch is a sound one of which one byte has changed: the header's fields that no
+/// checksum covers count as one each. `next` is where the next sound batch begins. In doubt, yes.
+///
+/// What a write that was cut short leaves differs in whole sectors; what rots, in bits.
+pub(super) fn is_one_byte(
+    file: &dyn DiskFile,
+    len: u64,
+    position: u64,
+    next: Option<u64>,
+) -> Result<bool, DiskError> {
+    let left = len.saturating_sub(position);
+    if left < HEADER_LEN as u64 {
+        return Ok(false);
+    }
+    let mut header = [0; HEADER_LEN];
+    file.read_exact_at(&mut header, position)?;
+    let claimed = header.get(8..12).and_then(|bytes| bytes.first_chunk::<4>());
+    let claimed = claimed.and_then(|bytes| u64::try_from(i32::from_be_bytes(*bytes)).ok());
+    let ends = [claimed.map(|n| n + 12), next.map(|at| at.saturating_sub(position)), Some(left)];
+    for size in ends.into_iter().flatten().filter(|size| *size <= left) {
+        if size < HEADER_LEN as u64 {
+            continue;
+        }
+        if size > SEARCH_MAX {
+            return Ok(true);
+        }
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, position)?;
+        if one_byte::explains(&bytes) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the base offset of a batch, which is outside of the checksum, ends with a sector that

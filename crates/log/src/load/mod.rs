@@ -5,6 +5,7 @@
 mod files;
 mod indexes;
 mod judge;
+mod one_byte;
 mod producers;
 mod recover;
 mod rescan;
@@ -25,6 +26,7 @@ pub(crate) use producers::{check_aborted, load as producers, remove_snapshots};
 use recover::Recovered;
 pub(crate) use resume::resume;
 
+use crate::durable_ends;
 use crate::error::LogError;
 use crate::names;
 use crate::partition_log::{Active, OpenOptions, SyncOn};
@@ -57,7 +59,11 @@ pub(crate) struct Loaded {
     pub(crate) report: LoadReport,
 }
 
-pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loaded, LogError> {
+pub(crate) fn load(
+    dir: &Arc<PartitionDir>,
+    partition: i32,
+    options: &OpenOptions,
+) -> Result<Loaded, LogError> {
     let disk = dir.disk();
     let mut report = LoadReport::default();
     if !disk.exists(&dir.path)? {
@@ -71,7 +77,10 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
     let mut epochs = written_epochs.clone();
     let mut files = files::segments(dir, &entries)?;
     drop(entries);
-    let ended = find_end(dir, &mut files, options, &mut snapshots, &mut epochs, &mut report)?;
+    let key = topic_id.map(|id| (id, partition));
+    let durable = durable_end(dir, key, written_epochs.as_ref());
+    let found = (options, durable);
+    let ended = find_end(dir, &mut files, found, &mut snapshots, &mut epochs, &mut report)?;
     let mut segments: Vec<_> = files.into_iter().map(|f| f.segment).collect();
     let is_new = ended.is_none();
     let recovered = match ended {
@@ -125,9 +134,22 @@ pub(crate) fn load(dir: &Arc<PartitionDir>, options: &OpenOptions) -> Result<Loa
 
 /// The end of what there is, and the epochs up to there; `None` when there is nothing any more.
 fn find_end(
+/// Up to where the log was on stable storage by what its directory's last run noted beside its
+/// commits. Only as long as nobody else has led it since: a leader, Apache Kafka too, writes its
+/// epoch down before its first batch counts for anything.
+fn durable_end(
+    dir: &PartitionDir,
+    key: Option<durable_ends::Key>,
+    written: Option<&EpochCache>,
+) -> Option<Offset> {
+    let known = dir.log_dir.durable_ends.of(key?)?;
+    let latest = written?.latest()?;
+    (latest.epoch <= known.epoch).then_some(known.end)
+}
+
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
-    options: &OpenOptions,
+    (options, durable): (&OpenOptions, Option<Offset>),
     snapshots: &mut Snapshots,
     epochs: &mut Option<EpochCache>,
     report: &mut LoadReport,
@@ -137,7 +159,8 @@ fn find_end(
     }
     let are_known = epochs.is_some();
     let mut known = epochs.take().unwrap_or_default();
-    let recovered = recover::recover(dir, files, options, snapshots, &mut known, report)?;
+    let found = (options, durable);
+    let recovered = recover::recover(dir, files, found, snapshots, &mut known, report)?;
     if recovered.end < options.log_start {
         recover::check_start(files, recovered.end, options)?;
         begin_anew(dir, files.drain(..), recovered.end, options, report)?;

@@ -9,7 +9,7 @@ use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::Offset;
 
 use super::files::SegmentFiles;
-use super::judge::{Judgement, judge, offset_is_torn};
+use super::judge::{Judgement, is_one_byte, judge, offset_is_torn};
 use super::producers::Snapshots;
 use super::rescan::{self, Bad, Begin, Scanned};
 use super::{LoadReport, found, producers, resume};
@@ -18,6 +18,10 @@ use crate::error::LogError;
 use crate::names::{self, LOG};
 use crate::partition_log::{Active, OpenOptions, SyncOn};
 use crate::segment::{Found, PartitionDir, Segment};
+
+/// More than is committed in the time in which a log's durable end is not written down. When more
+/// was appended since, what is known of it is old.
+const NEAR_BYTES: u64 = 64 << 20;
 
 /// The log's end as recovered.
 pub(super) struct Recovered {
@@ -33,14 +37,14 @@ pub(super) struct Recovered {
 pub(super) fn recover(
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
-    options: &OpenOptions,
+    (options, durable): (&OpenOptions, Option<Offset>),
     snapshots: &mut Snapshots,
     epochs: &mut EpochCache,
     report: &mut LoadReport,
 ) -> Result<Recovered, LogError> {
     let recovered = match options.clean {
         true => trust(dir, files, options)?,
-        false => read_again(dir, files, options, snapshots, epochs, report)?,
+        false => read_again(dir, files, (options, durable), snapshots, epochs, report)?,
     };
     // Below the log's start nothing is missing: it was deleted.
     if recovered.end < options.recovery_point
@@ -106,7 +110,7 @@ fn untouched(segment: &Segment, options: &OpenOptions) -> Recovered {
 fn read_again(
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
-    options: &OpenOptions,
+    (options, durable): (&OpenOptions, Option<Offset>),
     snapshots: &mut Snapshots,
     epochs: &mut EpochCache,
     report: &mut LoadReport,
@@ -117,6 +121,7 @@ fn read_again(
     let sync = options.sync == SyncOn::Open;
     let mut recovered = Recovered::nothing(options);
     let mut states = None;
+    let mut unsure = Unsure { durable, bytes: 0 };
     let mut next = floor;
     while let Some(at) = files.get(next).cloned() {
         let before = files.get(..next).unwrap_or_default();
@@ -142,8 +147,9 @@ fn read_again(
         let extent = (at.len, files.get(next).map(|f| f.segment.base));
         let mut scanned = rescan::scan(&at.segment, extent, options, begin, &mut known, epochs)?;
         recovered.epochs_behind |= scanned.epochs_behind;
+        unsure.bytes += scanned.bytes_from(&at.segment, durable);
         if let Some(bad) = scanned.bad.clone() {
-            if !is_torn(&at, &scanned, &bad, options)? {
+            if !is_torn(&at, &scanned, &bad, options, unsure)? {
                 return Err(report_damage(&at, &scanned, &bad)?);
             }
             cut(files, next, &at, &scanned, &bad, report)?;
@@ -180,14 +186,32 @@ fn begin(
     Ok((begin, states))
 }
 
+/// What was committed since the log's durable end was last written down, and whether that is known.
+#[derive(Clone, Copy, Debug)]
+struct Unsure {
+    durable: Option<Offset>,
+    /// Bytes of sound batches from there on.
+    bytes: u64,
+}
+
+impl Unsure {
+    /// Whether what a crash left can only begin near by: then any content is that of sectors which
+    /// were not written.
+    fn is_near(self) -> bool {
+        self.durable.is_some() && self.bytes <= NEAR_BYTES
+    }
+}
+
 /// Whether the log may be cut at a bad batch: what is there was never acknowledged.
 fn is_torn(
     at: &SegmentFiles,
     scanned: &Scanned,
     bad: &Bad,
     options: &OpenOptions,
+    unsure: Unsure,
 ) -> Result<bool, LogError> {
-    if scanned.next_offset < options.recovery_point {
+    let below = options.recovery_point.max(unsure.durable.unwrap_or(Offset::ZERO));
+    if scanned.next_offset < below {
         return Ok(false);
     }
     let nothing_was_promised = options.config.flush_mode == FlushMode::Os;
@@ -197,8 +221,15 @@ fn is_torn(
     }
     Ok(match judge(&*file, at.len, bad.position, scanned.next_offset)? {
         Judgement::Torn => true,
-        Judgement::Damaged { next: Some(_) } => false,
-        Judgement::Damaged { next: None } => nothing_was_promised,
+        Judgement::Damaged { next: None } if nothing_was_promised => true,
+        Judgement::Damaged { .. } if nothing_was_promised || !unsure.is_near() => false,
+        Judgement::Damaged { next } => {
+            let replaced = !is_one_byte(&*file, at.len, bad.position, next.map(|(_, at)| at))?;
+            if replaced {
+                mark!("recover-torn-by-other-content");
+            }
+            replaced
+        }
     })
 }
 

@@ -353,6 +353,15 @@ impl Scanned {
         Ok(segment.dir.disk().write_atomically(&path, Bytes::from(content))?)
     }
 
+    /// Bytes of the sound batches from `offset` on, as near as the index tells, or more.
+    pub(super) fn bytes_from(&self, segment: &Segment, offset: Option<Offset>) -> u64 {
+        let Some(offset) = offset.filter(|offset| *offset < self.next_offset) else { return 0 };
+        let is_below = |e: &OffsetEntry| segment.base.plus(i64::from(e.relative)) < offset;
+        let below = self.offsets.partition_point(is_below).checked_sub(1);
+        let from = below.and_then(|at| self.offsets.get(at));
+        self.valid.saturating_sub(from.map_or(self.begin.position, |e| u64::from(e.position)))
+    }
+
     /// What an append needs to know, when the segment is the last.
     pub(super) fn active(&self, segment: &Segment, now: Millis) -> Result<Active, LogError> {
         let mut active = Active::empty(now);

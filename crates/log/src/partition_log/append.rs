@@ -177,6 +177,7 @@ impl PartitionLog {
     /// Joins the batch to the write before it, when that ends where this begins.
     fn queue_batch(&mut self, segment: &Arc<Segment>, position: u64, bytes: Bytes) {
         self.dir.log_dir.appended_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.uncommitted_bytes += bytes.len() as u64;
         if let Some(Op::Append { segment: before, position: from, len, batches, .. }) =
             self.pending.last_mut()
             && before.base == segment.base
@@ -252,6 +253,8 @@ impl PartitionLog {
             self.pending.push(Op::Remove { segment: old, snapshot: false });
         } else {
             seal(&mut self.active, &old, &mut self.pending);
+            self.closing.retain(|(segment, bytes)| segment.written() < *bytes);
+            self.closing.push((Arc::clone(&old), self.active.size));
             let content = Bytes::from(encode_snapshot(self.producers.entries()));
             let name = names::file(base, names::SNAPSHOT);
             let instead_of = self.active.snapshot_name().filter(|old| *old != name);

@@ -76,6 +76,7 @@ impl PartitionLog {
         std::mem::swap(&mut self.producers, &mut old.producers);
         std::mem::swap(&mut self.epochs, &mut old.epochs);
         self.epochs_unwritten = old.epochs_unwritten;
+        self.compacted |= old.compacted;
         let content = Bytes::from(self.epochs.encode_checkpoint());
         self.pending.push(Op::Replace { name: names::LEADER_EPOCHS, content });
         std::mem::swap(&mut self.maintenance, &mut old.maintenance);

@@ -94,9 +94,10 @@ impl PartitionLog {
         options: OpenOptions,
     ) -> Result<(Self, LoadReport), LogError> {
         dir.log_dir.check()?;
-        let loaded = load::load(&dir, &options)?;
+        let loaded = load::load(&dir, partition.partition, &options)?;
         let report = loaded.report.clone();
         let mut log = Self::assemble(dir, partition, options.config, loaded);
+        log.compacted = log.dir.log_dir.was_cleaned(partition);
         if log.has_final_entries() {
             let snapshot = names::file(log.log_end, names::SNAPSHOT);
             // Nobody needs to be told that an empty log has no producers.
@@ -184,6 +185,9 @@ impl PartitionLog {
             durable_end: loaded.log_end,
             idle_from: Offset::NONE,
             in_flight: false,
+            uncommitted_bytes: 0,
+            taken_bytes: 0,
+            closing: Vec::new(),
             pending: Vec::new(),
             queued: false,
             halted: false,
@@ -215,18 +219,33 @@ impl PartitionLog {
     /// When the disk fails, or has failed before.
     pub fn shut(&mut self, sync: SyncOn) -> Result<bool, LogError> {
         match self.write_last(sync) {
-            // What there was no space for only makes the next start quicker.
+            // What there was no space for can be made again from the batches.
             Err(error)
                 if error.is_no_space()
                     && self.failure.is_none()
                     && self.durable_end == self.log_end =>
             {
                 mark!("closed-without-space");
+                self.drop_unfinished_indexes()?;
                 self.end("it was closed");
                 Ok(true)
             }
             other => other,
         }
+    }
+
+    /// After a clean stop Apache Kafka takes a time index for whole; without an offset index it
+    /// makes both anew, and so does this crate.
+    fn drop_unfinished_indexes(&self) -> Result<(), LogError> {
+        let disk = self.dir.disk();
+        let active = self.active_segment().base;
+        for segment in self.segments.iter().filter(|s| s.base == active || !s.is_sealed()) {
+            match disk.remove_file(&segment.path(names::OFFSET_INDEX)) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(disk.sync_dir(&self.dir.path)?)
     }
 
     fn write_last(&mut self, sync: SyncOn) -> Result<bool, LogError> {
@@ -287,6 +306,9 @@ impl PartitionLog {
     /// and that is no failure of the log directory. Drops what is queued.
     pub fn retire(&mut self) {
         self.dir.retired.store(true, Ordering::Release);
+        if let Some(key) = self.durable_end_key() {
+            self.dir.log_dir.durable_ends.forget(key);
+        }
         self.pending.clear();
         self.end("the partition is being deleted");
     }

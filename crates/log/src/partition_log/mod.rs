@@ -25,6 +25,7 @@ pub use rollback::{Reload, Reloaded, Rollback, RolledBack};
 
 use crate::commit::Op;
 use crate::config::LogConfig;
+use crate::durable_ends::{self, DurableEnd};
 use crate::error::LogError;
 use crate::log_dir::LogDir;
 use crate::maintenance::Maintenance;
@@ -58,6 +59,11 @@ pub struct PartitionLog {
     idle_from: Offset,
     /// A write set was taken, and its last report is not there yet.
     in_flight: bool,
+    /// Bytes of batches whose commit is not through, and how many of them were taken.
+    uncommitted_bytes: u64,
+    taken_bytes: u64,
+    /// Closed segments that were not written whole when the last one was closed, and their bytes.
+    closing: Vec<(Arc<Segment>, u64)>,
     pending: Vec<Op>,
     /// The committer was told, and has not taken yet.
     queued: bool,
@@ -70,7 +76,8 @@ pub struct PartitionLog {
     at_rest: Option<Offset>,
     failure: Option<LogError>,
     maintenance: Arc<Maintenance>,
-    /// It was compacted, now or earlier: gaps between segments are no damage.
+    /// It was compacted, now or earlier, whatever its topic's policy is now: where a segment ends
+    /// before the next begins, nothing is lost.
     compacted: bool,
 }
 
@@ -220,6 +227,19 @@ impl PartitionLog {
     /// the log's end, and a broker that starts leads all its partitions anew.
     pub fn assign_epoch(&mut self, epoch: LeaderEpoch) {
         self.epochs_unwritten |= self.epochs.assign(epoch, self.log_end);
+        self.note_durable_end();
+    }
+
+    fn durable_end_key(&self) -> Option<durable_ends::Key> {
+        Some((self.topic_id?, self.partition.partition))
+    }
+
+    /// For who writes down, beside the commits, how far they are.
+    fn note_durable_end(&self) {
+        let Some(key) = self.durable_end_key() else { return };
+        let epoch = self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let known = DurableEnd { epoch, end: self.durable_end };
+        self.dir.log_dir.durable_ends.note(key, known);
     }
 
     fn queue_epochs(&mut self) {

@@ -28,6 +28,7 @@ impl PartitionLog {
         self.active.index_queued = false;
         assert!(!self.in_flight, "one commit of a log at a time");
         self.in_flight = true;
+        self.taken_bytes = self.uncommitted_bytes;
         let mut set = WriteSet::new(&self.dir, ops, self.log_end);
         if self.config.flush_mode == FlushMode::Os {
             set.sync_batches = false;
@@ -55,6 +56,9 @@ impl PartitionLog {
                 assert!(*end <= self.written_end, "only what is written can be durable");
                 self.durable_end = self.durable_end.max(*end);
                 self.in_flight = false;
+                self.uncommitted_bytes =
+                    self.uncommitted_bytes.saturating_sub(std::mem::take(&mut self.taken_bytes));
+                self.note_durable_end();
                 self.evict(self.written_end);
             }
             CommitEvent::NoSpace(_) => {
@@ -107,6 +111,8 @@ impl PartitionLog {
             Ok(()) => {
                 self.written_end = self.log_end;
                 self.durable_end = self.log_end;
+                self.uncommitted_bytes = 0;
+                self.note_durable_end();
                 self.evict(self.written_end);
                 Ok(())
             }

@@ -29,6 +29,7 @@ pub struct RetentionRules {
 pub struct Retention {
     view: LogView,
     active_bytes: u64,
+    uncommitted_bytes: u64,
 }
 
 /// What may go.
@@ -48,7 +49,13 @@ impl PartitionLog {
     /// The log as it is now.
     #[must_use]
     pub fn retention(&self) -> Retention {
-        Retention { view: self.view(), active_bytes: self.active.size }
+        // Of closed segments only what is written is seen.
+        let unseen = self.closing.iter().map(|(s, bytes)| bytes.saturating_sub(s.written()));
+        Retention {
+            view: self.view(),
+            active_bytes: self.active.size,
+            uncommitted_bytes: self.uncommitted_bytes.saturating_sub(unseen.sum()),
+        }
     }
 
     /// Moves the log's start over what may go, and closes the last segment when it is part of
@@ -113,6 +120,8 @@ impl Retention {
         let mut from_the_future = None;
         if rules.delete {
             if let Some(limit) = rules.retention_bytes {
+                // A crash may take what is not committed: so much must be left without it.
+                let limit = limit.saturating_add(self.uncommitted_bytes);
                 while gone < eligible && bytes.saturating_sub(limit) >= self.bytes_of(gone) {
                     bytes -= self.bytes_of(gone);
                     gone += 1;

@@ -103,6 +103,9 @@ impl PartitionLog {
         }
         self.log_end = end;
         self.durable_end = self.durable_end.min(end);
+        // What is left was written by commits that went through.
+        (self.uncommitted_bytes, self.taken_bytes) = (0, 0);
+        self.closing.clear();
         Ok(self.queue())
     }
 

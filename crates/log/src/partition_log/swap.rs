@@ -26,13 +26,6 @@ impl PartitionLog {
             .collect()
     }
 
-    /// The log was compacted at some time, whatever its topic's policy is now: where a segment
-    /// ends before the next begins, nothing is lost. The host knows it by its checkpoint of
-    /// compaction.
-    pub const fn note_compacted(&mut self) {
-        self.compacted = true;
-    }
-
     /// Whether segments can be replaced.
     pub(crate) fn check_compactable(&self) -> Result<(), LogError> {
         self.check()

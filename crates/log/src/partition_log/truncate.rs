@@ -77,6 +77,7 @@ impl PartitionLog {
             return self.truncate_fully_and_start_at(offset, now);
         }
         self.flush_now()?;
+        self.lower_durable_end(offset)?;
         match self.keeps_nothing(offset) {
             Ok(true) => self.truncate_fully_and_start_at(self.log_start, now),
             Ok(false) => {
@@ -148,8 +149,20 @@ impl PartitionLog {
         assert!(!self.in_flight, "no commit is in flight during a truncation");
         mark!("truncate-fully");
         self.queued = false;
+        self.lower_durable_end(offset)?;
         let done = self.start_anew(offset, now);
         self.fail_on(done)
+    }
+
+    /// Before batches go: what comes in their place is not durable because they were.
+    fn lower_durable_end(&mut self, offset: Offset) -> Result<(), LogError> {
+        let Some(key) = self.durable_end_key() else { return Ok(()) };
+        let log_dir = Arc::clone(&self.dir.log_dir);
+        if log_dir.durable_ends.of(key).is_some_and(|known| known.end > offset) {
+            log_dir.durable_ends.forget(key);
+            log_dir.write_durable_ends()?;
+        }
+        Ok(())
     }
 
     fn start_anew(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
@@ -182,6 +195,9 @@ impl PartitionLog {
         self.log_end = end;
         self.written_end = end;
         self.durable_end = end;
+        self.note_durable_end();
+        self.uncommitted_bytes = 0;
+        self.closing.clear();
     }
 
     fn write_epochs(&self) -> Result<(), LogError> {

@@ -2,16 +2,18 @@
 //! tombstones, transactions, codecs, small and large maps of keys.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use ottla_env::memory::MemoryDisk;
 use ottla_env::{Disk, DiskErrorKind};
+use ottla_env_os::OsDisk;
 use ottla_log::{
     Answer, CleaningRules, CompactError, Compacted, CompactionTarget, Compactor, CompactorOptions,
-    Dirt, LogConfig, LogError, OffsetCheckpoint, Offsets, OpenOptions, PartitionLog, Pass,
-    ReadRequest,
+    Dirt, LogConfig, LogDir, LogDirLimits, LogError, OffsetCheckpoint, Offsets, OpenOptions,
+    PartitionLog, Pass, ReadError, ReadRequest,
 };
 use ottla_partition::{AppendContext, ProducerEntry};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId};
@@ -500,9 +502,76 @@ fn a_gap_that_compaction_left_is_no_damage_under_another_policy() {
     assert_eq!(found.first(), Some(&(0, 0)));
     drop(run);
     let dir = log_dir(&disk, Path::new("/d"));
-    let (mut log, _) = open(&dir, delete);
-    log.note_compacted();
+    // As the cleaner notes it, and a start finds it.
+    dir.write_cleaner_offsets(|| Offsets::from([(tp(), Offset(39))])).unwrap();
+    drop(dir);
+    let dir = log_dir(&disk, Path::new("/d"));
+    let (log, _) = open(&dir, delete.clone());
     assert_eq!(offsets(&read_all(&log, Offset(0), 100)), found);
+    drop((log, dir));
+    // A topic of the same name begins anew: then a hole is damage.
+    let dir = log_dir(&disk, Path::new("/d"));
+    dir.begin_load().unwrap();
+    dir.forget_cleaner_offset(&tp()).unwrap();
+    drop(dir);
+    let dir = log_dir(&disk, Path::new("/d"));
+    assert_eq!(dir.read_cleaner_offsets().unwrap(), Offsets::new());
+    let (log, _) = open(&dir, delete);
+    assert!(first_hole(&log).is_some(), "the gap is told");
+}
+
+/// The first failure of a reader who walks over the whole log.
+fn first_hole(log: &PartitionLog) -> Option<ReadError> {
+    let mut from = log.log_start();
+    while from < log.log_end() {
+        let request = ReadRequest { from, up_to: log.log_end(), max_bytes: 1, at_least_one: true };
+        match log.view().read(&request) {
+            Ok(fetched) => from = fetched.next_offset,
+            Err(error) => return Some(error),
+        }
+    }
+    None
+}
+
+#[test]
+fn the_new_segment_keeps_the_time_of_the_old_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = LogDir::open(Arc::new(OsDisk), folder.path(), LogDirLimits::default()).unwrap();
+    let config = LogConfig { compact: true, ..small() };
+    let (log, _) = open(&dir, config.clone());
+    let host = Locked::new(log);
+    for i in 0..40_u8 {
+        let mut builder = BatchBuilder::new(BatchOptions::default()).unwrap();
+        builder.append(NOW, Some(&[i % 3]), Some(&[i; 120]), &[]).unwrap();
+        let batch = BytesMut::from(builder.build().unwrap().as_slice());
+        host.with_log(|log| append(log, batch));
+    }
+    host.with_log(|log| log.flush_now()).unwrap();
+    let segments = || {
+        let names = std::fs::read_dir(folder.path().join(tp().to_string())).unwrap();
+        let paths = names.map(|entry| entry.unwrap().path());
+        let mut logs: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
+        logs.sort();
+        logs
+    };
+    let before = segments();
+    assert!(before.len() > 3);
+    let time = |days: u64| UNIX_EPOCH + Duration::from_secs(1_000_000_000 + 86_400 * days);
+    for (path, days) in before.iter().zip([3, 1, 4, 1, 5, 9].into_iter().cycle()) {
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(time(days)).unwrap();
+    }
+    let modified = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
+    let newest = before[..before.len() - 1].iter().map(modified).max().unwrap();
+    // So that all of them become one.
+    host.with_log(|log| log.set_config(LogConfig { segment_bytes: 1 << 20, ..config }));
+    host.pass(None, 1 << 16, NOW).unwrap();
+    let after = segments();
+    assert_eq!(after.len(), 2);
+    assert_eq!(modified(&after[0]), newest);
+    for suffix in ["index", "timeindex"] {
+        assert_eq!(modified(&after[0].with_extension(suffix)), newest, "{suffix}");
+    }
 }
 
 #[test]
@@ -598,7 +667,7 @@ fn the_checkpoint_is_kafkas() {
     let dir = log_dir(&disk, Path::new("/d"));
     assert_eq!(dir.read_cleaner_offsets().unwrap(), Offsets::new());
     let offsets = Offsets::from([(tp(), Offset(42))]);
-    dir.write_cleaner_offsets(&offsets).unwrap();
+    dir.write_cleaner_offsets(|| offsets.clone()).unwrap();
     assert_eq!(dir.read_cleaner_offsets().unwrap(), offsets);
     let content = &disk.files()[Path::new("/d/cleaner-offset-checkpoint")];
     assert_eq!(content, b"0\n1\nt 0 42\n");

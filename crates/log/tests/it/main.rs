@@ -31,3 +31,5 @@ mod recovery;
 mod retention;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod torn;

@@ -77,6 +77,31 @@ fn by_size_a_segment_goes_when_the_others_are_enough() {
 }
 
 #[test]
+fn by_size_only_what_is_committed_counts() {
+    let (_disk, dir, log) = fifty_days();
+    let host = Host::new(log);
+    for i in 50..70 {
+        append(&mut host.log.lock().unwrap(), batch(&[NOW.0 + i * DAY], 127));
+    }
+    let first = |limit| {
+        let log = host.log.lock().unwrap();
+        let plan = log.retention().plan(&by_size(limit), log.durable_end(), NOW).unwrap();
+        plan.map(|plan| plan.log_start.0)
+    };
+    // 14,000 bytes in all, of which a crash may take 4,000.
+    assert_eq!((first(8_001), first(8_000)), (None, Some(10)));
+    let committer = Committer::new(&dir, 1);
+    committer.enqueue(Arc::clone(&host));
+    let mut group = committer.gather().unwrap();
+    // What comes meanwhile counts with the next group.
+    append(&mut host.log.lock().unwrap(), batch(&[NOW.0 + 70 * DAY], 127));
+    committer.write(&mut group);
+    assert_eq!(first(8_000), Some(10), "written is not committed");
+    committer.sync(group);
+    assert_eq!((first(12_001), first(12_000)), (None, Some(10)));
+}
+
+#[test]
 fn nothing_goes_at_or_beyond_what_is_committed() {
     let (_disk, _dir, log) = fifty_days();
     let late = Millis(NOW.0 + 1000 * DAY);
