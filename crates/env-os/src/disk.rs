@@ -84,19 +84,23 @@ impl Disk for OsDisk {
         let mut entries = Vec::new();
         for entry in failed(std::fs::read_dir(dir), "list", dir)? {
             let entry = failed(entry, "list", dir)?;
-            let metadata = match entry.metadata() {
+            // Most often the directory itself says what it is; only files are asked for more.
+            let found = entry.file_type().and_then(|found| {
+                let len = if found.is_file() { entry.metadata()?.len() } else { 0 };
+                Ok((found, len))
+            });
+            let (found, len) = match found {
                 // It went away while the directory was read.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 other => failed(other, "list", dir)?,
             };
-            let kind = if metadata.is_file() {
+            let kind = if found.is_file() {
                 EntryKind::File
-            } else if metadata.is_dir() {
+            } else if found.is_dir() {
                 EntryKind::Directory
             } else {
                 EntryKind::Other
             };
-            let len = if kind == EntryKind::File { metadata.len() } else { 0 };
             entries.push(Entry {
                 name: entry.file_name().to_string_lossy().into_owned(),
                 kind,
@@ -236,16 +240,16 @@ impl DiskFile for OsFile {
         Ok(since.and_then(|since| i64::try_from(since.as_millis()).ok()))
     }
 
-    fn allocate(&self, len: u64) -> Result<(), DiskError> {
-        use rustix::io::Errno;
-        let flags = rustix::fs::FallocateFlags::empty();
-        match rustix::fs::fallocate(&self.file, flags, 0, len) {
     fn set_modified_ms(&self, ms: i64) -> Result<(), DiskError> {
         let Ok(ms) = u64::try_from(ms) else { return Ok(()) };
         let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
         failed(self.file.set_modified(at), "date", &self.path)
     }
 
+    fn allocate(&self, len: u64) -> Result<(), DiskError> {
+        use rustix::io::Errno;
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, len) {
             Ok(()) => Ok(()),
             // A file system without it: zeros take the space as well.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {

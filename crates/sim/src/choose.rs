@@ -87,6 +87,20 @@ impl Choose for Draw {
     }
 }
 
+/// Draws evenly among all combinations, for what has too many of them.
+#[derive(Clone, Debug)]
+pub struct Scatter(pub Draw);
+
+impl Choose for Scatter {
+    fn below(&mut self, n: usize) -> usize {
+        self.0.below(n)
+    }
+
+    fn favours_extremes(&self) -> bool {
+        false
+    }
+}
+
 /// Takes every combination of decisions in turn, as an odometer does: what is decided may depend
 /// on what was decided before.
 #[derive(Clone, Debug, Default)]

@@ -4,18 +4,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::choose::{Choose, Draw, Every};
+use crate::choose::{Choose, Draw, Every, Scatter};
 use crate::disk::{NameOrder, SimDisk};
 use crate::run::guarded;
-use crate::violation::Violation;
+use crate::violation::{Stop, Violation};
+
+/// So many states of a point are made in turn, at least and at most: one in a thousand of those
+/// asked for. Where that were not all, others are drawn.
+const IN_TURN: (u64, u64) = (16, 64);
+/// So many violations of one sequence are told.
+const TOLD: usize = 4;
+const ORDERS: [NameOrder; 2] = [NameOrder::Kept, NameOrder::Any];
 
 /// A sequence of operations, as a world plays it.
 pub(crate) trait Script: Sync {
     /// What it is about.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 
     /// Plays it until the disk dies after `operations`; `None`: to its end.
     fn play(&self, operations: Option<u64>) -> Result<Box<dyn Crashed>, Violation>;
@@ -33,6 +40,34 @@ pub(crate) trait Crashed {
     fn start_from(&self, disk: SimDisk) -> Result<(), Violation>;
 }
 
+/// Plays the steps that come before, and then others until the disk dies; gives how many operations
+/// these had.
+pub(crate) fn play_until_death<S: Copy>(
+    disk: &SimDisk,
+    (before, then): (&[S], &[S]),
+    operations: Option<u64>,
+    mut play: impl FnMut(S) -> Result<(), Stop>,
+) -> Result<u64, Violation> {
+    for step in before {
+        play(*step).map_err(|stop| match stop {
+            Stop::Violation(violation) => violation,
+            Stop::Over => {
+                Violation { id: "sim", what: "a sequence ended before the crash".to_owned() }
+            }
+        })?;
+    }
+    let begun = disk.operations();
+    disk.die_after(operations);
+    for step in then {
+        match play(*step) {
+            Ok(()) => {}
+            Err(Stop::Over) => break,
+            Err(Stop::Violation(violation)) => return Err(violation),
+        }
+    }
+    Ok(disk.operations() - begun)
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -40,7 +75,9 @@ pub struct Report {
     pub lines: Vec<String>,
     /// States that were made.
     pub states: u64,
-    /// Of these, different ones, each of which was started from.
+    /// Starts from them: of states that are alike one at each place.
+    pub starts: u64,
+    /// Different states, whatever sequence and place they come from.
     pub different: u64,
     /// Places at which a sequence was stopped, in both orders of names.
     pub points: u64,
@@ -52,35 +89,95 @@ pub struct Report {
     pub took: Duration,
 }
 
-impl Report {
-    fn add(&mut self, other: Self) {
-        self.lines.extend(other.lines);
-        self.states += other.states;
-        self.different += other.different;
-        self.points += other.points;
-        self.whole += other.whole;
-        self.violations.extend(other.violations);
-    }
+/// What came of one sequence.
+#[derive(Debug, Default)]
+struct Played {
+    operations: u64,
+    states: u64,
+    starts: u64,
+    /// Fingerprints of the states.
+    seen: BTreeSet<u64>,
+    points: u64,
+    whole: u64,
+    /// Places with more states than were made in turn.
+    large: Vec<(u64, NameOrder)>,
+    violations: Vec<Violation>,
 }
 
-/// Makes about `states` states, shared by all sequences; on `jobs` threads.
+/// Makes states, all of them where they are few, until there are about `different` ones; on `jobs`
+/// threads.
 #[must_use]
-pub fn run(states: u64, jobs: usize) -> Report {
+pub fn run(different: u64, jobs: usize) -> Report {
     let begun = Instant::now();
     let scripts = crate::log::scripts().into_iter().chain(crate::metadata::scripts());
     let scripts: Vec<Box<dyn Script>> = scripts.collect();
-    let each = states / u64::try_from(scripts.len().max(1)).unwrap_or(1);
+    let played: Vec<Mutex<Played>> = scripts.iter().map(|_| Mutex::default()).collect();
+    let with = |at: usize, work: &dyn Fn(&dyn Script, &Mutex<Played>) -> Result<(), Violation>| {
+        let (Some(script), Some(played)) = (scripts.get(at), played.get(at)) else { return };
+        if let Err(violation) = guarded(|| work(script.as_ref(), played)) {
+            lock(played).violations.push(violation);
+        }
+    };
+    let first = (different / 1000).clamp(IN_TURN.0, IN_TURN.1);
+    in_parallel(scripts.len(), jobs, |at| {
+        with(at, &|script, played| in_turn(script, played, first));
+    });
+    let large: Vec<_> = played
+        .iter()
+        .enumerate()
+        .flat_map(|(at, played)| {
+            lock(played).large.iter().map(|large| (at, *large)).collect::<Vec<_>>()
+        })
+        .collect();
+    let made = all_seen(&played).len() as u64;
+    let each = different.saturating_sub(made).div_ceil((large.len() as u64).max(1));
+    in_parallel(large.len(), jobs, |item| {
+        if let Some((at, place)) = large.get(item) {
+            with(*at, &|script, played| drawn(script, played, *place, each));
+        }
+    });
+    let mut report = Report { different: all_seen(&played).len() as u64, ..Report::default() };
+    for (script, played) in scripts.iter().zip(&played) {
+        let played = lock(played);
+        report.states += played.states;
+        report.starts += played.starts;
+        report.points += played.points;
+        report.whole += played.whole;
+        report.violations.extend(played.violations.iter().cloned());
+        report.lines.push(format!(
+            "{:32} {:>4} operations, {:>8} states, {:>8} different, {:>4} of {:>4} points in full",
+            script.name(),
+            played.operations,
+            played.states,
+            played.seen.len(),
+            played.whole,
+            played.points
+        ));
+    }
+    report.lines.sort_unstable();
+    report.took = begun.elapsed();
+    report
+}
+
+fn lock(played: &Mutex<Played>) -> MutexGuard<'_, Played> {
+    played.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn all_seen(played: &[Mutex<Played>]) -> BTreeSet<u64> {
+    let mut all = BTreeSet::new();
+    played.iter().for_each(|played| all.extend(lock(played).seen.iter().copied()));
+    all
+}
+
+fn in_parallel(items: usize, jobs: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
-    let report = Mutex::new(Report::default());
     let work = || {
-        while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let one = guarded(|| play(script.as_ref(), each));
-            let one = one.unwrap_or_else(|violation| Report {
-                lines: vec![format!("{:26} ended early", script.name())],
-                violations: vec![violation],
-                ..Report::default()
-            });
-            report.lock().unwrap_or_else(PoisonError::into_inner).add(one);
+        loop {
+            let item = next.fetch_add(1, Ordering::Relaxed);
+            if item >= items {
+                return;
+            }
+            work(item);
         }
     };
     std::thread::scope(|scope| {
@@ -89,86 +186,103 @@ pub fn run(states: u64, jobs: usize) -> Report {
         }
         work();
     });
-    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report.lines.sort_unstable();
-    report.took = begun.elapsed();
-    report
 }
 
-fn play(script: &dyn Script, states: u64) -> Result<Report, Violation> {
+/// Stops a sequence everywhere, and makes the states in turn, up to some number.
+fn in_turn(script: &dyn Script, played: &Mutex<Played>, most: u64) -> Result<(), Violation> {
     let operations = script.play(None)?.operations();
-    let mut report = Report::default();
-    let points = 2 * (operations + 1);
-    let most = (states / points).max(8);
-    // What small points leave is for the large ones.
-    let mut spare = 0;
+    lock(played).operations = operations;
     for stop in 0..=operations {
         let crashed = script.play(Some(stop))?;
-        for order in [NameOrder::Kept, NameOrder::Any] {
-            let before = report.states;
-            let whole = states_at(crashed.as_ref(), order, most + spare / 8, &mut report, |v| {
-                let what = format!(
-                    "after {stop} operations of \"{}\" (names: {order:?}): {}",
-                    script.name(),
-                    v.what
-                );
-                Violation { id: v.id, what }
-            });
-            report.points += 1;
-            report.whole += u64::from(whole);
-            let made = report.states - before;
-            spare = (spare + most).saturating_sub(made);
+        let mut here = BTreeSet::new();
+        for order in ORDERS {
+            let mut point = Point { script, played, stop, order, here: &mut here };
+            let mut every = Every::default();
+            let mut left = most;
+            let whole = loop {
+                if left == 0 {
+                    break false;
+                }
+                left -= 1;
+                point.start(crashed.as_ref(), &mut every);
+                if !every.advance() {
+                    break true;
+                }
+            };
+            let mut played = lock(played);
+            played.points += 1;
+            played.whole += u64::from(whole);
+            if !whole {
+                played.large.push((stop, order));
+            }
         }
-        if report.violations.len() > 3 {
+        if lock(played).violations.len() >= TOLD {
             break;
         }
     }
-    report.lines.push(format!(
-        "{:26} {:>4} operations, {:>8} states, {:>8} different, {:>4} of {:>4} points in full",
-        script.name(),
-        operations,
-        report.states,
-        report.different,
-        report.whole,
-        report.points
-    ));
-    Ok(report)
+    Ok(())
 }
 
-/// Makes at most `most` states at one point; whether these were all.
-fn states_at(
-    crashed: &dyn Crashed,
+/// Draws states at one place until there are so many that were not seen before, or few are new.
+fn drawn(
+    script: &dyn Script,
+    played: &Mutex<Played>,
+    (stop, order): (u64, NameOrder),
+    wanted: u64,
+) -> Result<(), Violation> {
+    let crashed = script.play(Some(stop))?;
+    let mut draw = Scatter(Draw::new(crashed.disk().fingerprint() ^ stop));
+    let mut here = BTreeSet::new();
+    let mut point = Point { script, played, stop, order, here: &mut here };
+    let mut new = 0;
+    for _ in 0..wanted.saturating_mul(2) {
+        if new >= wanted || lock(played).violations.len() >= TOLD {
+            break;
+        }
+        new += u64::from(point.start(crashed.as_ref(), &mut draw));
+    }
+    Ok(())
+}
+
+/// A place at which a sequence was stopped.
+struct Point<'a> {
+    script: &'a dyn Script,
+    played: &'a Mutex<Played>,
+    stop: u64,
     order: NameOrder,
-    most: u64,
-    report: &mut Report,
-    tell: impl Fn(Violation) -> Violation,
-) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut try_one = |choose: &mut dyn Choose, report: &mut Report| {
+    /// What was started from here.
+    here: &'a mut BTreeSet<u64>,
+}
+
+impl Point<'_> {
+    /// Makes a state and starts from it, if that was not done here; whether no place had it.
+    fn start(&mut self, crashed: &dyn Crashed, choose: &mut dyn Choose) -> bool {
         let disk = crashed.disk().fork();
-        disk.power_cut(order, choose);
-        report.states += 1;
-        if !seen.insert(disk.fingerprint()) {
-            return;
+        disk.power_cut(self.order, choose);
+        let fingerprint = disk.fingerprint();
+        let is_first = self.here.insert(fingerprint);
+        let is_new = {
+            let mut played = lock(self.played);
+            played.states += 1;
+            played.starts += u64::from(is_first);
+            played.seen.insert(fingerprint)
+        };
+        if !is_first {
+            return is_new;
         }
-        report.different += 1;
-        if let Err(violation) = crashed.start_from(disk)
-            && report.violations.len() < 4
-        {
-            report.violations.push(tell(violation));
+        if let Err(violation) = guarded(|| crashed.start_from(disk)) {
+            let what = format!(
+                "after {} operations of \"{}\" (names: {:?}): {}",
+                self.stop,
+                self.script.name(),
+                self.order,
+                violation.what
+            );
+            let mut played = lock(self.played);
+            if played.violations.len() < TOLD {
+                played.violations.push(Violation { id: violation.id, what });
+            }
         }
-    };
-    let mut every = Every::default();
-    // The tree's first corner is all alike: half of what may be made is drawn, when it is large.
-    for _ in 0..most / 2 {
-        try_one(&mut every, report);
-        if !every.advance() {
-            return true;
-        }
+        is_new
     }
-    let mut draw = Draw::new(crashed.disk().fingerprint());
-    for _ in 0..most / 2 {
-        try_one(&mut draw, report);
-    }
-    false
 }

@@ -29,7 +29,7 @@ struct Options {
     /// Of the mistakes only those whose names contain this; or plant it while running `--seed`.
     #[arg(long, default_value = "")]
     only: String,
-    /// Enumerate states after a crash of scripted sequences; about so many.
+    /// Enumerate states after a crash of scripted sequences; about so many different ones.
     #[arg(long)]
     enumerate: Option<u64>,
     /// Threads.
@@ -180,16 +180,17 @@ fn states_after_crashes(states: u64, options: &Options) -> bool {
         println!("commit {}: {violation}", commit());
     }
     println!(
-        "sim: {} states after a crash, {} different, at {} points of {} sequences; {} of the points \
-         in full; {} violations; {:.1} s, {:.0} states/s",
-        report.states,
+        "sim: {} different states after a crash ({} made, {} starts), at {} points of {} sequences; \
+         {} of the points in full; {} violations; {:.1} s, {:.0} starts/s",
         report.different,
+        report.states,
+        report.starts,
         report.points,
         report.lines.len(),
         report.whole,
         report.violations.len(),
         report.took.as_secs_f64(),
-        report.states as f64 / report.took.as_secs_f64().max(0.001),
+        report.starts as f64 / report.took.as_secs_f64().max(0.001),
     );
     report.violations.is_empty()
 }

@@ -1,6 +1,6 @@
 //! What a run did, in numbers. Must not know what was right.
 
-use crate::disk::Injected;
+use crate::disk::{Injected, SimDisk};
 
 /// What one seed, or many together, did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,15 @@ impl Outcome {
         self.derived_damaged += other.derived_damaged;
         self.injected.add(&other.injected);
         self.trace ^= other.trace;
+    }
+
+    /// With what a disk counted.
+    #[must_use]
+    pub(crate) fn on(mut self, disk: &SimDisk) -> Self {
+        self.operations = disk.operations();
+        self.injected = disk.injected();
+        self.trace = disk.trace();
+        self
     }
 
     /// Crashes of both kinds.

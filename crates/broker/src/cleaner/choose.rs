@@ -23,7 +23,7 @@ impl Cleaner {
     /// The dirtiest log that is due.
     pub(super) fn choose(&self, now: Millis) -> Option<Chosen> {
         let mut best: Option<Chosen> = None;
-        for hosted in self.shared.partitions.all() {
+        for hosted in self.shared.partitions.compacted() {
             let config = hosted.config().cleaning;
             if !config.compact || self.uncleanable.lock().contains(&key(&hosted)) {
                 continue;

@@ -19,6 +19,7 @@ pub(super) struct Written {
     high_watermark: Option<u64>,
     /// Few logs begin after their first segment does: the file is known whole.
     log_start: Option<Offsets>,
+    log_start_at: Option<u64>,
 }
 
 impl Partitions {
@@ -56,10 +57,10 @@ impl Partitions {
     /// Before a partition is created: the checkpoints forget one of the same name.
     pub(super) fn forget_namesake(&self, index: usize, name: &TopicPartition) {
         let Some(volume) = self.volumes.get(index) else { return };
-        let mut let_go = volume.let_go.lock();
         if let Err(error) = volume.dir.forget_cleaner_offset(name) {
             warn!(partition = %name, %error, "compaction still knows a deleted topic of that name");
         }
+        let mut let_go = volume.let_go.lock();
         if let_go.contains(name) {
             let_go.clear();
             drop(let_go);
@@ -103,6 +104,7 @@ impl Partitions {
         match which {
             OffsetCheckpoint::HighWatermark if written.high_watermark == changes => return Ok(()),
             OffsetCheckpoint::RecoveryPoint if written.recovery == changes => return Ok(()),
+            OffsetCheckpoint::LogStart if written.log_start_at == changes => return Ok(()),
             OffsetCheckpoint::HighWatermark
             | OffsetCheckpoint::RecoveryPoint
             | OffsetCheckpoint::LogStart => {}
@@ -110,6 +112,7 @@ impl Partitions {
         let appended = volume.dir.appended_bytes();
         let offsets = self.offsets_of(index, volume, which);
         if which == OffsetCheckpoint::LogStart && written.log_start.as_ref() == Some(&offsets) {
+            written.log_start_at = changes;
             return Ok(());
         }
         volume.dir.write_offsets(which, &offsets)?;
@@ -119,7 +122,10 @@ impl Partitions {
                 written.recovery = changes;
                 volume.progress.on_recovery_points(appended);
             }
-            OffsetCheckpoint::LogStart => written.log_start = Some(offsets),
+            OffsetCheckpoint::LogStart => {
+                written.log_start = Some(offsets);
+                written.log_start_at = changes;
+            }
         }
         Ok(())
     }

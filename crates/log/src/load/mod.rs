@@ -66,19 +66,21 @@ pub(crate) fn load(
 ) -> Result<Loaded, LogError> {
     let disk = dir.disk();
     let mut report = LoadReport::default();
-    if !disk.exists(&dir.path)? {
+    let metadata = read_text(dir, names::PARTITION_METADATA)?;
+    if metadata.is_none() && !disk.exists(&dir.path)? {
         disk.create_dir(&dir.path)?;
         disk.sync_dir(dir.log_dir.path())?;
     }
-    let topic_id = topic_id(dir, options.topic_id)?;
+    let topic_id = topic_id(dir, metadata, options.topic_id)?;
     let entries = files::tidy(dir, &mut report)?;
     let mut snapshots = Snapshots::of(&entries);
-    let written_epochs = epochs(dir, &mut report)?;
+    let has_epochs = entries.iter().any(|entry| entry.name == names::LEADER_EPOCHS);
+    let written_epochs = if has_epochs { epochs(dir, &mut report)? } else { None };
     let mut epochs = written_epochs.clone();
-    let mut files = files::segments(dir, &entries)?;
-    drop(entries);
     let key = topic_id.map(|id| (id, partition));
     let durable = durable_end(dir, key, written_epochs.as_ref());
+    let mut files = files::segments(dir, &entries)?;
+    drop(entries);
     let found = (options, durable);
     let ended = find_end(dir, &mut files, found, &mut snapshots, &mut epochs, &mut report)?;
     let mut segments: Vec<_> = files.into_iter().map(|f| f.segment).collect();
@@ -132,8 +134,6 @@ pub(crate) fn load(
     Ok(Loaded { topic_id, segments, active, epochs, producers, log_start, log_end, report })
 }
 
-/// The end of what there is, and the epochs up to there; `None` when there is nothing any more.
-fn find_end(
 /// Up to where the log was on stable storage by what its directory's last run noted beside its
 /// commits. Only as long as nobody else has led it since: a leader, Apache Kafka too, writes its
 /// epoch down before its first batch counts for anything.
@@ -147,6 +147,8 @@ fn durable_end(
     (latest.epoch <= known.epoch).then_some(known.end)
 }
 
+/// The end of what there is, and the epochs up to there; `None` when there is nothing any more.
+fn find_end(
     dir: &Arc<PartitionDir>,
     files: &mut Vec<SegmentFiles>,
     (options, durable): (&OpenOptions, Option<Offset>),
@@ -246,10 +248,14 @@ fn note_epochs(files: &[SegmentFiles], epochs: &mut EpochCache) -> Result<(), Lo
     Ok(())
 }
 
-/// Reads `partition.metadata`, or writes it.
-fn topic_id(dir: &PartitionDir, expected: Option<TopicId>) -> Result<Option<TopicId>, LogError> {
+/// What `partition.metadata` says; it is written when it is not there.
+fn topic_id(
+    dir: &PartitionDir,
+    written: Option<String>,
+    expected: Option<TopicId>,
+) -> Result<Option<TopicId>, LogError> {
     let path = dir.path.join(names::PARTITION_METADATA);
-    let Some(text) = read_text(dir, names::PARTITION_METADATA)? else {
+    let Some(text) = written else {
         if let Some(id) = expected {
             dir.disk().write_atomically(&path, Bytes::from(partition_metadata::encode(id)))?;
         }

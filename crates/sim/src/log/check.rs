@@ -102,6 +102,11 @@ fn expected<'a>(model: &'a Model, start: i64, found: &[Bytes], beyond: bool) -> 
     moved.and_then(|at| model.entries.get(at..)).unwrap_or(expected)
 }
 
+/// Whether one of the batches, right as far as a checksum tells, has another base offset.
+fn is_elsewhere(found: &[Bytes], expected: &[Entry]) -> bool {
+    found.iter().zip(expected).any(|(found, entry)| found.get(..8) != entry.bytes.get(..8))
+}
+
 /// What was read must be these batches, byte for byte, from the first on.
 fn compare(found: &[Bytes], expected: &[Entry], beyond: bool) -> Result<(), Stop> {
     for (index, bytes) in found.iter().enumerate() {
@@ -197,14 +202,25 @@ impl World {
             Err(error) => return Err(self.unreadable(&error)),
         };
         self.tell_found(dir, slot, &found);
-        let is_old = self.has_batches_below(dir, slot, start);
+        let is_old = began_anew && self.has_batches_below(dir, slot, start);
         let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
         let last = found.last().and_then(|bytes| Batch::parse(bytes).ok());
         let reached = last.map_or(start, |batch| batch.header().next_offset().0);
         if !compact {
-            compare(&found, expected(model, start, &found, beyond), beyond)?;
-        } else if !beyond {
-            Self::check_what_is_left(model, &found)?;
+            let expected = expected(model, start, &found, beyond);
+            compare(&found, expected, beyond)?;
+            if is_elsewhere(&found, expected) {
+                // Bits rot in a base offset, which no checksum covers: from here on answers are of
+                // another log.
+                self.outcome.refusals += 1;
+                return Err(Stop::Over);
+            }
+        } else if let Err(stop) = Self::check_what_is_left(model, &found) {
+            if !beyond {
+                return Err(stop);
+            }
+            self.outcome.refusals += 1;
+            return Err(Stop::Over);
         }
         if beyond && reached != end {
             self.outcome.refusals += 1;
@@ -508,6 +524,8 @@ mod tests {
             compare(found, expected(&model, model.start, found, beyond), beyond).is_ok()
         };
         assert!(compared(&moved, true) && !compared(&moved, false));
+        assert!(is_elsewhere(&moved, &model.entries));
+        assert!(!is_elsewhere(&[model.entries[0].bytes.clone()], &model.entries));
         let right = [model.entries[1].bytes.clone()];
         assert!(compared(&right, true) && compared(&right, false));
         let other = [entry(7).bytes];

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ottla_log::AbortedTransaction;
+
 use super::World;
 use super::check::consume;
 use super::compaction::records;
@@ -96,7 +98,9 @@ impl World {
             })
             .cloned()
             .collect();
-        let seen = consume(&batches, served.aborted.clone(), start)?;
+        let asked = |t: &AbortedTransaction| t.last_offset.0 >= start && t.first_offset.0 < stable;
+        let aborted = served.aborted.iter().filter(|t| asked(t)).copied().collect();
+        let seen = consume(&batches, aborted, start)?;
         let expected = model.committed(start, stable);
         if !compact {
             let of = model.from(start).iter().take_while(|entry| entry.last < stable);

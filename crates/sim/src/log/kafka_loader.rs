@@ -111,7 +111,7 @@ fn open_segments(files: &Files, beside: &Beside) -> (Vec<Segment>, Vec<String>) 
     let floor = floor.or(bases.first().copied()).unwrap_or(0);
     let mut segments: Vec<Segment> = Vec::new();
     let mut misled = Vec::new();
-    for base in bases {
+    for (at, base) in bases.iter().copied().enumerate() {
         let file = |suffix: &str| files.get(&format!("{base:020}.{suffix}"));
         let (found, valid) = batches(file("log").map(Vec::as_slice).unwrap_or_default());
         let cut = file("log").is_some_and(|log| log.len() > valid);
@@ -121,7 +121,8 @@ fn open_segments(files: &Files, beside: &Beside) -> (Vec<Segment>, Vec<String>) 
         let mut segment = Segment { base, batches: found, aborted: txn_index, cut };
         if is_read || !sound || file("index").is_none() {
             segment.aborted = aborted_by(files, &segments, &segment, beside.log_start);
-        } else {
+        } else if bases.get(at + 1).is_none_or(|next| *next > beside.log_start) {
+            // What lies below the log's start goes, and nobody asks for it.
             misled.extend(segment.what_misleads(file("index"), file("timeindex")));
         }
         let ends_here = is_read && segment.cut;

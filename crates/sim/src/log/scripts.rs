@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use ottla_log::{FlushMode, LogConfig, LogDirLimits};
+use ottla_log::{FlushMode, LogConfig, LogDirLimits, TopicPartition};
 use ottla_protocol::Millis;
 
+use super::model::Model;
 use super::swarm::Swarm;
 use super::{Dir, Slot, World};
 use crate::Outcome;
 use crate::disk::{FaultRates, SimDisk};
-use crate::enumerate::{Crashed, Script};
+use crate::enumerate::{Crashed, Script, play_until_death};
 use crate::violation::{Stop, Violation};
 
 /// What a sequence is made of.
@@ -46,20 +47,29 @@ use Do::{
     TruncateFully,
 };
 
+#[derive(Clone, Copy)]
 struct Sequence {
     name: &'static str,
     flush_mode: FlushMode,
     segment_bytes: u32,
     batch_bytes: usize,
     compact: bool,
+    /// Each step is done to all of them.
+    partitions: usize,
+    /// Played so many times, with batches of other sizes each time.
+    variants: u64,
     before: &'static [Do],
     then: &'static [Do],
 }
 
-const LARGE: u32 = 1 << 20;
 const SMALL: u32 = 700;
+const LARGE: u32 = 1 << 20;
+const PAGES: usize = 12_000;
 const FILLED: &[Do] =
     &[Start, Append, Append, Append, Commit, Append, Append, Append, Commit, Checkpoint];
+const KNOWN: &[Do] = &[
+    Start, Idempotent, Idempotent, Append, Commit, Idempotent, Append, Append, Commit, Checkpoint,
+];
 const AGED: &[Do] = &[
     Start, Append, Append, Append, Commit, Append, Append, Append, Append, Commit, Compact, Append,
     Append, Append, Idempotent, Commit,
@@ -69,176 +79,196 @@ const LONG: &[Do] = &[
     Append, Append, Append, Commit, Checkpoint,
 ];
 const UNDER_WAY: &[Do] = &[Start, Append, Append, Commit, Append, Append, Step, Step, Append, Kill];
+const TOLD: &[Do] = &[
+    Start,
+    Transaction,
+    Append,
+    EndTransaction,
+    Append,
+    Append,
+    Commit,
+    Transaction,
+    EndTransaction,
+    Append,
+    Append,
+    Append,
+    Commit,
+    Checkpoint,
+];
 
-const fn sequence(
-    name: &'static str,
-    segment_bytes: u32,
-    before: &'static [Do],
-    then: &'static [Do],
-) -> Sequence {
-    let flush_mode = FlushMode::Durable;
-    Sequence { name, flush_mode, segment_bytes, batch_bytes: 150, compact: false, before, then }
-}
-
-const fn os(
-    name: &'static str,
-    segment_bytes: u32,
-    before: &'static [Do],
-    then: &'static [Do],
-) -> Sequence {
-    let flush_mode = FlushMode::Os;
-    Sequence { name, flush_mode, segment_bytes, batch_bytes: 150, compact: false, before, then }
-}
-
-/// With batches of several pages.
-const fn large(
-    name: &'static str,
-    segment_bytes: u32,
-    before: &'static [Do],
-    then: &'static [Do],
-) -> Sequence {
-    let flush_mode = FlushMode::Durable;
-    Sequence { name, flush_mode, segment_bytes, batch_bytes: 12_000, compact: false, before, then }
-}
-
-/// With `cleanup.policy=compact`.
-const fn compacted(name: &'static str, before: &'static [Do], then: &'static [Do]) -> Sequence {
-    let flush_mode = FlushMode::Durable;
+/// Small batches in one large segment.
+const fn sequence(name: &'static str, before: &'static [Do], then: &'static [Do]) -> Sequence {
     Sequence {
         name,
-        flush_mode,
-        segment_bytes: SMALL,
+        flush_mode: FlushMode::Durable,
+        segment_bytes: LARGE,
         batch_bytes: 150,
-        compact: true,
+        compact: false,
+        partitions: 1,
+        variants: 1,
         before,
         then,
     }
 }
 
+impl Sequence {
+    const fn segments(self, segment_bytes: u32) -> Self {
+        Self { segment_bytes, ..self }
+    }
+
+    /// In small segments.
+    const fn small(self) -> Self {
+        self.segments(SMALL)
+    }
+
+    const fn os(self) -> Self {
+        Self { flush_mode: FlushMode::Os, ..self }
+    }
+
+    const fn compacted(self) -> Self {
+        Self { compact: true, ..self }
+    }
+
+    /// With batches of several pages.
+    const fn pages(self) -> Self {
+        Self { batch_bytes: PAGES, variants: 2, ..self }
+    }
+
+    const fn of_two(self) -> Self {
+        Self { partitions: 2, ..self }
+    }
+}
+
+const APPENDS: &[Do] = &[Append, Append, Commit, Append, Commit];
+const ROLLS: &[Do] = &[Append, Append, Append, Append, Commit, Append, Commit];
+const OS_ROLLS: &[Do] = &[Append, Append, Commit, Append, Append, Append, Commit, Checkpoint];
+const TRANSACTIONS: &[Do] =
+    &[Transaction, Idempotent, EndTransaction, Commit, Transaction, Append, EndTransaction, Commit];
+const EPOCHS: &[Do] = &[NewEpoch, Append, Commit, NewEpoch, Append, Commit];
+const CHECKPOINTS: &[Do] = &[Append, Commit, Checkpoint, Append, Commit, Checkpoint];
+
 const ALL: &[Sequence] = &[
-    large(
-        "append, several pages",
-        LARGE,
+    sequence("create", &[], &[Start, Append, Commit]),
+    sequence("create two", &[], &[Start, Append, Commit]).of_two(),
+    sequence("append", &[Start, Append, Commit], APPENDS),
+    sequence(
+        "append, pages",
         &[Start, Append, Commit],
         &[Append, Append, Append, Commit, Append, Commit],
-    ),
-    large(
-        "roll, several pages",
-        14_000,
+    )
+    .pages(),
+    sequence("append to two, pages", &[Start, Append, Commit], APPENDS).pages().of_two(),
+    sequence("append as replica", &[Start, Append, Commit], &[Replicate, Replicate, Commit]),
+    sequence("append as replica, pages", &[Start, Append, Commit], &[Replicate, Replicate, Commit])
+        .pages(),
+    sequence("roll", FILLED, ROLLS).small(),
+    sequence("roll of two", FILLED, ROLLS).small().of_two(),
+    sequence(
+        "roll, pages",
         &[Start, Append, Append, Commit],
         &[Append, Append, Append, Append, Append, Commit],
-    ),
-    large("recovery, several pages", 40_000, UNDER_WAY, &[Start, Append, Commit]),
-    compacted("compaction", FILLED, &[Compact, RemoveBuried, Append, Commit]),
-    compacted("compaction again", AGED, &[Append, Append, Commit, Compact, RemoveBuried]),
-    compacted(
-        "compaction, transactions",
-        &[
-            Start,
-            Transaction,
-            Append,
-            EndTransaction,
-            Append,
-            Append,
-            Commit,
-            Transaction,
-            EndTransaction,
-            Append,
-            Append,
-            Append,
-            Commit,
-        ],
-        &[Compact, Compact],
-    ),
-    sequence("retention", SMALL, LONG, &[Retain, Commit, RemoveBuried, Append, Commit]),
-    sequence("create", LARGE, &[], &[Start, Append, Commit]),
-    sequence("append", LARGE, &[Start, Append, Commit], &[Append, Append, Commit, Append, Commit]),
-    sequence("append as replica", LARGE, &[Start, Append, Commit], &[Replicate, Replicate, Commit]),
-    sequence("roll", SMALL, FILLED, &[Append, Append, Append, Append, Commit, Append, Commit]),
-    os(
-        "roll, flush.mode=os",
-        SMALL,
-        FILLED,
-        &[Append, Append, Commit, Append, Append, Append, Commit, Checkpoint],
-    ),
-    os("flush, flush.mode=os", LARGE, FILLED, &[Append, Commit, Append, Commit, Flush, Checkpoint]),
+    )
+    .pages()
+    .segments(14_000),
+    sequence("roll, os", FILLED, OS_ROLLS).small().os(),
+    sequence("roll, os, pages", FILLED, OS_ROLLS).pages().segments(20_000).os(),
+    sequence("flush, os", FILLED, &[Append, Commit, Append, Commit, Flush, Checkpoint]).os(),
+    sequence("flush, os, pages", FILLED, &[Append, Commit, Append, Commit, Flush, Checkpoint])
+        .pages()
+        .os(),
+    sequence("checkpoint", FILLED, CHECKPOINTS),
+    sequence("checkpoint, pages", FILLED, CHECKPOINTS).pages().segments(30_000),
+    sequence("leader epoch", FILLED, EPOCHS),
+    sequence("leader epoch, pages", FILLED, EPOCHS).pages().segments(30_000),
+    sequence("transactions", FILLED, TRANSACTIONS).small(),
+    sequence("transactions, pages", FILLED, TRANSACTIONS).pages().segments(20_000),
     sequence(
-        "checkpoint",
-        LARGE,
-        FILLED,
-        &[Append, Commit, Checkpoint, Append, Commit, Checkpoint],
-    ),
-    sequence("leader epoch", LARGE, FILLED, &[NewEpoch, Append, Commit, NewEpoch, Append, Commit]),
-    sequence(
-        "transactions",
-        SMALL,
-        FILLED,
-        &[
-            Transaction,
-            Idempotent,
-            EndTransaction,
-            Commit,
-            Transaction,
-            Append,
-            EndTransaction,
-            Commit,
-        ],
-    ),
-    os(
         "transactions, os",
-        SMALL,
         FILLED,
         &[Transaction, EndTransaction, Commit, Append, Append, Append, Commit, Checkpoint],
-    ),
-    sequence("delete records", SMALL, LONG, &[DeleteRecords, Commit, Append, Commit]),
-    sequence("truncate", LARGE, FILLED, &[Truncate, Append, Commit]),
-    sequence("truncate over segments", SMALL, FILLED, &[Truncate, Append, Commit]),
-    sequence("truncate fully", SMALL, FILLED, &[TruncateFully, Append, Commit]),
-    sequence("clean stop", SMALL, FILLED, &[Append, Transaction, StopCleanly]),
+    )
+    .small()
+    .os(),
+    sequence("compaction", FILLED, &[Compact, RemoveBuried, Append, Commit]).small().compacted(),
+    sequence("compaction, pages", LONG, &[Compact, RemoveBuried, Append, Commit])
+        .pages()
+        .segments(20_000)
+        .compacted(),
+    sequence("compaction again", AGED, &[Append, Append, Commit, Compact, RemoveBuried])
+        .small()
+        .compacted(),
+    sequence("compaction, transactions", TOLD, &[Compact, Compact]).small().compacted(),
+    sequence("compaction, transactions, pages", TOLD, &[Compact, Compact])
+        .pages()
+        .segments(20_000)
+        .compacted(),
+    sequence("retention", LONG, &[Retain, Commit, RemoveBuried, Append, Commit]).small(),
+    sequence("retention, pages", LONG, &[Retain, Append, Commit, RemoveBuried, Append, Commit])
+        .pages()
+        .segments(20_000),
+    sequence("delete records", LONG, &[DeleteRecords, Commit, Append, Commit]).small(),
+    sequence("delete records, pages", LONG, &[Append, DeleteRecords, Commit, Append, Commit])
+        .pages()
+        .segments(20_000),
+    sequence("truncate", FILLED, &[Truncate, Append, Commit]),
+    sequence("truncate over segments", FILLED, &[Truncate, Append, Commit]).small(),
+    sequence("truncate, pages", FILLED, &[Append, Truncate, Append, Commit])
+        .pages()
+        .segments(20_000),
+    sequence("truncate fully", KNOWN, &[TruncateFully, Idempotent, Commit]).small(),
+    sequence("truncate fully, pages", KNOWN, &[Append, TruncateFully, Append, Commit])
+        .pages()
+        .segments(20_000),
+    sequence("clean stop", FILLED, &[Append, Transaction, StopCleanly]).small(),
+    sequence("clean stop, pages", FILLED, &[Append, Transaction, StopCleanly])
+        .pages()
+        .segments(20_000),
     sequence(
         "clean start",
-        SMALL,
         &[Start, Append, Transaction, Append, Commit, StopCleanly],
         &[Start, Append, Commit],
-    ),
-    sequence("recovery", LARGE, UNDER_WAY, &[Start, Append, Commit]),
-    sequence("recovery of segments", SMALL, UNDER_WAY, &[Start, Append, Commit]),
-    os("recovery, flush.mode=os", SMALL, UNDER_WAY, &[Start, Append, Commit]),
+    )
+    .small(),
+    sequence("recovery", UNDER_WAY, &[Start, Append, Commit]),
+    sequence("recovery of segments", UNDER_WAY, &[Start, Append, Commit]).small(),
+    sequence("recovery, pages", UNDER_WAY, &[Start, Append, Commit]).pages().segments(40_000),
+    sequence("recovery of segments, pages", UNDER_WAY, &[Start, Append, Commit])
+        .pages()
+        .segments(14_000),
+    sequence("recovery, os", UNDER_WAY, &[Start, Append, Commit]).small().os(),
+    sequence("recovery, os, pages", UNDER_WAY, &[Start, Append, Commit])
+        .pages()
+        .segments(14_000)
+        .os(),
 ];
 
-struct LogScript(&'static Sequence);
+struct LogScript {
+    sequence: &'static Sequence,
+    variant: u64,
+}
 
 pub(super) fn all() -> Vec<Box<dyn Script>> {
-    ALL.iter().map(|sequence| Box::new(LogScript(sequence)) as Box<dyn Script>).collect()
+    let script = |sequence: &'static Sequence| {
+        (0..sequence.variants)
+            .map(move |variant| Box::new(LogScript { sequence, variant }) as Box<dyn Script>)
+    };
+    ALL.iter().flat_map(script).collect()
 }
 
 impl Script for LogScript {
-    fn name(&self) -> &'static str {
-        self.0.name
+    fn name(&self) -> String {
+        match self.variant {
+            0 => self.sequence.name.to_owned(),
+            variant => format!("{}, {}", self.sequence.name, variant + 1),
+        }
     }
 
     fn play(&self, operations: Option<u64>) -> Result<Box<dyn Crashed>, Violation> {
-        let mut world = World::scripted(self.0);
-        let stopped = |stop| match stop {
-            Stop::Violation(violation) => violation,
-            Stop::Over => {
-                Violation { id: "sim", what: "a sequence ended before the crash".to_owned() }
-            }
-        };
-        for step in self.0.before {
-            world.play(*step).map_err(stopped)?;
-        }
-        let before = world.disk.operations();
-        world.disk.die_after(operations);
-        for step in self.0.then {
-            match world.play(*step) {
-                Ok(()) => {}
-                Err(Stop::Over) => break,
-                Err(Stop::Violation(violation)) => return Err(violation),
-            }
-        }
+        let mut world = World::scripted(self.sequence, self.variant);
+        let disk = world.disk.clone();
+        let steps = (self.sequence.before, self.sequence.then);
+        let operations = play_until_death(&disk, steps, operations, |step| world.play(step))?;
         world.note_told();
-        let operations = world.disk.operations() - before;
         Ok(Box::new(CrashedLog { world, operations }))
     }
 }
@@ -274,12 +304,12 @@ impl Crashed for CrashedLog {
 }
 
 impl World {
-    fn scripted(sequence: &Sequence) -> Self {
-        let mut world = Self::new(7, false);
+    fn scripted(sequence: &Sequence, variant: u64) -> Self {
+        let mut world = Self::new(7 + variant, false);
         let mut draw = world.draw.fork();
         world.swarm = Swarm {
             dirs: 1,
-            partitions: 1,
+            partitions: sequence.partitions,
             batch_bytes: sequence.batch_bytes,
             limits: LogDirLimits { open_files: 8, tail_bytes: 1000 },
             rates: FaultRates::default(),
@@ -287,54 +317,39 @@ impl World {
             beyond: false,
             ..Swarm::draw(&mut draw)
         };
+        let config = LogConfig {
+            segment_bytes: sequence.segment_bytes,
+            segment_ms: Millis(1 << 40),
+            index_interval_bytes: 100,
+            flush_mode: sequence.flush_mode,
+            tail_bytes: 500,
+            compact: sequence.compact,
+            file_delete_delay: Millis(0),
+            max_decompressed_bytes: 1 << 20,
+            ..LogConfig::default()
+        };
         world.dirs.truncate(1);
         if let Some(dir) = world.dirs.first_mut() {
-            dir.slots.truncate(1);
-            for slot in &mut dir.slots {
-                slot.config = LogConfig {
-                    segment_bytes: sequence.segment_bytes,
-                    segment_ms: Millis(1 << 40),
-                    index_interval_bytes: 100,
-                    flush_mode: sequence.flush_mode,
-                    tail_bytes: 500,
-                    compact: sequence.compact,
-                    file_delete_delay: Millis(0),
-                    max_decompressed_bytes: 1 << 20,
-                    ..LogConfig::default()
-                };
-            }
+            dir.slots = (0..sequence.partitions)
+                .map(|number| Slot {
+                    name: TopicPartition::new("t0", i32::try_from(number).unwrap_or(0)),
+                    config: config.clone(),
+                    host: None,
+                    model: Model::default(),
+                })
+                .collect();
         }
         world
     }
 
+    /// A step, done to each partition or to all together.
     fn play(&mut self, step: Do) -> Result<(), Stop> {
         self.clock.advance_ms(5);
         match step {
             Do::Start => self.restart(),
-            Do::Append => self.append_data(0, 0, None),
-            Do::Replicate => self.append_replica(0, 0),
-            Do::Idempotent => self.append_idempotent(0, 0),
-            Do::Transaction => self.append_in_transaction(0, 0),
-            Do::EndTransaction => {
-                // Whichever producer has one.
-                (0..20).try_for_each(|_| self.end_transaction(0, 0))
-            }
-            Do::NewEpoch => self.new_epoch(0, 0),
             Do::Step => self.commit(0),
             Do::Commit => self.drain(0),
-            Do::Flush => self.flush(0, 0),
             Do::Checkpoint => self.checkpoint(0),
-            Do::DeleteRecords => {
-                let end = self.model(0, 0).map_or(0, super::model::Model::end);
-                self.delete_below(0, 0, end / 2)
-            }
-            Do::Truncate => {
-                let start = self.model(0, 0).map_or((0, 0), |model| (model.start, model.end()));
-                self.truncate_at(0, 0, (start.0 + start.1) / 2)
-            }
-            Do::TruncateFully => self.truncate_fully(0, 0),
-            Do::Compact => self.compact(0, 0),
-            Do::Retain => (0..20).try_for_each(|_| self.retain(0, 0)),
             Do::RemoveBuried => self.remove_buried(0),
             Do::StopCleanly => self.stop_cleanly(),
             Do::Kill => {
@@ -343,6 +358,50 @@ impl World {
                 self.disk.kill();
                 Ok(())
             }
+            Do::Append
+            | Do::Replicate
+            | Do::Idempotent
+            | Do::Transaction
+            | Do::EndTransaction
+            | Do::NewEpoch
+            | Do::Flush
+            | Do::DeleteRecords
+            | Do::Truncate
+            | Do::TruncateFully
+            | Do::Compact
+            | Do::Retain => {
+                (0..self.swarm.partitions).try_for_each(|slot| self.play_in(slot, step))
+            }
+        }
+    }
+
+    fn play_in(&mut self, slot: usize, step: Do) -> Result<(), Stop> {
+        let (start, end) = self.model(0, slot).map_or((0, 0), |model| (model.start, model.end()));
+        match step {
+            Do::Append => self.append_data(0, slot, None),
+            Do::Replicate => self.append_replica(0, slot),
+            Do::Idempotent => self.append_idempotent(0, slot),
+            Do::Transaction => self.append_in_transaction(0, slot),
+            // Whichever producer has one.
+            Do::EndTransaction => (0..20).try_for_each(|_| self.end_transaction(0, slot)),
+            Do::NewEpoch => self.new_epoch(0, slot),
+            Do::Flush => self.flush(0, slot),
+            Do::DeleteRecords => {
+                // What is to go must be durable.
+                let durable = self.host(0, slot).map_or(0, |host| host.log().durable_end().0);
+                self.delete_below(0, slot, (end / 2).min(durable))
+            }
+            Do::Truncate => self.truncate_at(0, slot, i64::midpoint(start, end)),
+            Do::TruncateFully => self.truncate_fully(0, slot),
+            Do::Compact => self.compact(0, slot),
+            Do::Retain => (0..20).try_for_each(|_| self.retain(0, slot)),
+            Do::Start
+            | Do::Step
+            | Do::Commit
+            | Do::Checkpoint
+            | Do::RemoveBuried
+            | Do::StopCleanly
+            | Do::Kill => Ok(()),
         }
     }
 
@@ -401,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_truncation_that_was_not_begun_leaves_the_producers() {
-        let mut world = World::scripted(&sequence("", LARGE, &[], &[]));
+        let mut world = World::scripted(&sequence("", &[], &[]), 0);
         let steps = [Start, Idempotent, Idempotent, Idempotent, Idempotent, Commit];
         steps.into_iter().try_for_each(|step| world.play(step)).unwrap();
         let end = world.model(0, 0).unwrap().end();

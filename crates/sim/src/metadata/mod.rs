@@ -67,11 +67,7 @@ pub(crate) fn scripts() -> Vec<Box<dyn crate::enumerate::Script>> {
 pub(crate) fn run(seed: u64, verbose: bool) -> (Outcome, Result<(), Violation>) {
     let mut world = World::new(seed, verbose);
     let result = world.run();
-    let World { disk, mut outcome, .. } = world;
-    outcome.operations = disk.operations();
-    outcome.injected = disk.injected();
-    outcome.trace = disk.trace();
-    (outcome, result)
+    (world.outcome.on(&world.disk), result)
 }
 
 impl World {

@@ -9,7 +9,7 @@ use ottla_env::SeededRng;
 use super::World;
 use crate::Outcome;
 use crate::disk::{FaultRates, SimDisk};
-use crate::enumerate::{Crashed, Script};
+use crate::enumerate::{Crashed, Script, play_until_death};
 use crate::violation::{Stop, Violation};
 
 /// What a sequence is made of.
@@ -88,8 +88,8 @@ pub(super) fn all() -> Vec<Box<dyn Script>> {
 }
 
 impl Script for MetadataScript {
-    fn name(&self) -> &'static str {
-        self.0.name
+    fn name(&self) -> String {
+        self.0.name.to_owned()
     }
 
     fn play(&self, operations: Option<u64>) -> Result<Box<dyn Crashed>, Violation> {
@@ -102,24 +102,10 @@ impl Script for MetadataScript {
             ..MetadataLogSettings::default()
         };
         let mut controller = None;
-        for step in self.0.before {
-            world.play(*step, &mut controller).map_err(|stop| match stop {
-                Stop::Violation(violation) => violation,
-                Stop::Over => {
-                    Violation { id: "sim", what: "a sequence ended before the crash".to_owned() }
-                }
-            })?;
-        }
-        let before = world.disk.operations();
-        world.disk.die_after(operations);
-        for step in self.0.then {
-            match world.play(*step, &mut controller) {
-                Ok(()) => {}
-                Err(Stop::Over) => break,
-                Err(Stop::Violation(violation)) => return Err(violation),
-            }
-        }
-        let operations = world.disk.operations() - before;
+        let disk = world.disk.clone();
+        let steps = (self.0.before, self.0.then);
+        let play = |step| world.play(step, &mut controller);
+        let operations = play_until_death(&disk, steps, operations, play)?;
         Ok(Box::new(CrashedController { world, operations }))
     }
 }
