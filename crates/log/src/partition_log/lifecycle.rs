@@ -94,9 +94,10 @@ impl PartitionLog {
         options: OpenOptions,
     ) -> Result<(Self, LoadReport), LogError> {
         dir.log_dir.check()?;
-        let loaded = load::load(&dir, &options)?;
+        let loaded = load::load(&dir, partition.partition, &options)?;
         let report = loaded.report.clone();
         let mut log = Self::assemble(dir, partition, options.config, loaded);
+        log.compacted = log.dir.log_dir.was_cleaned(partition);
         if log.has_final_entries() {
             let snapshot = names::file(log.log_end, names::SNAPSHOT);
             // Nobody needs to be told that an empty log has no producers.
@@ -184,6 +185,9 @@ impl PartitionLog {
             durable_end: loaded.log_end,
             idle_from: Offset::NONE,
             in_flight: false,
+            uncommitted_bytes: 0,
+            taken_bytes: 0,
+            closing: Vec::new(),
             pending: Vec::new(),
             queued: false,
             halted: false,
@@ -302,6 +306,9 @@ impl PartitionLog {
     /// and that is no failure of the log directory. Drops what is queued.
     pub fn retire(&mut self) {
         self.dir.retired.store(true, Ordering::Release);
+        if let Some(key) = self.durable_end_key() {
+            self.dir.log_dir.durable_ends.forget(key);
+        }
         self.pending.clear();
         self.end("the partition is being deleted");
     }
