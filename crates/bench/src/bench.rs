@@ -102,7 +102,7 @@ impl Bench {
     pub(crate) fn open_loop(&self, job: &OpenLoop) -> anyhow::Result<Timed> {
         let timed = self.load().open_loop(job, LIMIT)?;
         let (records, received) = (timed.moved.records, timed.end_to_end.count);
-        let expected = records * u64::from(job.consumers);
+        let expected = records * if job.shared_out { 1 } else { u64::from(job.consumers) };
         ensure!(timed.ack.count == records, "{} of {records} were timed", timed.ack.count);
         ensure!(received == expected, "{received} of {expected} receipts were timed");
         self.read_back(&job.target, timed.moved.in_topic, job.record.bytes)?;

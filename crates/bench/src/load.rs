@@ -110,6 +110,8 @@ pub(crate) struct OpenLoop {
     pub(crate) connections: u32,
     /// Consumers at the tail, each of which must get every record.
     pub(crate) consumers: u32,
+    /// Each consumer has partitions of its own instead.
+    pub(crate) shared_out: bool,
     /// Records a second, of all producers together.
     pub(crate) rate: u64,
     pub(crate) warm_up_seconds: u64,

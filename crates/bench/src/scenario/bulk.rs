@@ -26,8 +26,8 @@ pub(super) const KIB: Record = Record { bytes: 1024, fill: Fill::Random };
 pub(super) const PARTITIONS: u32 = 16;
 pub(super) const CONNECTIONS: u32 = 4;
 /// Records of 1 KiB in a prepared batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
-const IN_FLIGHT: usize = 5;
+pub(super) const BATCH_RECORDS: u64 = 950;
+pub(super) const IN_FLIGHT: usize = 5;
 const TOOL_LIMIT: Duration = Duration::from_secs(1800);
 
 /// Records of 1 KiB in large batches: by librdkafka, which costs a core more than the broker does,

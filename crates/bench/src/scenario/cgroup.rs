@@ -17,21 +17,14 @@ const REMOVALS: u32 = 100;
 #[derive(Debug)]
 struct Files {
     limit: &'static str,
-    current: &'static str,
     peak: &'static str,
     /// Has a line `oom_kill N`.
     events: &'static str,
 }
 
-const FILES_V2: Files = Files {
-    limit: "memory.max",
-    current: "memory.current",
-    peak: "memory.peak",
-    events: "memory.events",
-};
+const FILES_V2: Files = Files { limit: "memory.max", peak: "memory.peak", events: "memory.events" };
 const FILES_V1: Files = Files {
     limit: "memory.limit_in_bytes",
-    current: "memory.usage_in_bytes",
     peak: "memory.max_usage_in_bytes",
     events: "memory.oom_control",
 };
@@ -70,15 +63,13 @@ impl Cgroup {
 
     /// Takes a process in; memory that it has already does not count.
     pub(super) fn take(&self, pid: u32) -> anyhow::Result<()> {
-        self.write("cgroup.procs", &pid.to_string())
+        self.write("cgroup.procs", &pid.to_string())?;
+        let taken = self.read("cgroup.procs")?.lines().any(|line| line == pid.to_string());
+        ensure!(taken, "process {pid} is not in {}", self.folder.display());
+        Ok(())
     }
 
-    /// Bytes, the page cache of its processes included.
-    pub(super) fn current(&self) -> anyhow::Result<u64> {
-        Ok(self.read(self.files.current)?.trim().parse()?)
-    }
-
-    /// The most that it ever had.
+    /// The most bytes that it ever had, the page cache of its processes included.
     pub(super) fn peak(&self) -> anyhow::Result<u64> {
         Ok(self.read(self.files.peak)?.trim().parse()?)
     }

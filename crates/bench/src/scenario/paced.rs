@@ -53,6 +53,7 @@ fn measure(
         record: bulk::KIB,
         connections: 1,
         consumers: 1,
+        shared_out: false,
         rate,
         warm_up_seconds,
         seconds,

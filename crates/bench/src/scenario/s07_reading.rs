@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::ensure;
 
 use super::bare_reads::{self, Checksums};
-use super::bulk;
+use super::bulk::{self, BATCH_RECORDS, IN_FLIGHT};
 use super::{Bound, Cell, Goal, Scenario, Subject, page_cache};
 use crate::bench::Bench;
 use crate::broker::Broker;
@@ -15,9 +15,6 @@ use crate::limit::{self, Reading, Shape};
 use crate::load::{Consume, Moved, Target};
 use crate::{process, wire};
 
-/// Records of 1 KiB in a batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
-const IN_FLIGHT: usize = 5;
 const CONNECTIONS: usize = 4;
 /// In percent of the bytes; the rest may be in the broker's own memory.
 const FROM_DISK_LEAST: u64 = 90;

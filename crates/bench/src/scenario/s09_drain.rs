@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{anyhow, ensure};
 
 use super::bare_reads::{self, Checksums};
-use super::{Bound, Cell, Goal, Scenario, bulk, paced, page_cache};
+use super::bulk::{self, BATCH_RECORDS, IN_FLIGHT};
+use super::{Bound, Cell, Goal, Scenario, paced, page_cache};
 use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::Found;
@@ -16,9 +17,6 @@ use crate::load::{OpenLoop, Sending, Target, Timed};
 use crate::wire;
 
 const RATE: u64 = 5_000;
-/// Records of 1 KiB in a batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
-const IN_FLIGHT: usize = 5;
 const CONNECTIONS: usize = 4;
 /// Of the threads that drain: whoever produces goes before them.
 const NICE: i32 = 19;
@@ -78,6 +76,7 @@ fn produce(bench: &Bench, broker: &Broker, topic: &str) -> anyhow::Result<Timed>
         record: bulk::KIB,
         connections: 1,
         consumers: 0,
+        shared_out: false,
         rate: RATE,
         warm_up_seconds: bench.amount(10, 1),
         seconds: bench.amount(20, 2),

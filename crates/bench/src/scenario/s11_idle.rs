@@ -71,6 +71,7 @@ fn busy_partitions(bench: &Bench, cell: &Cell, found: &mut Found) -> anyhow::Res
         record: bulk::KIB,
         connections: 1,
         consumers: 0,
+        shared_out: false,
         rate: u64::from(partitions) * EACH_PER_SECOND,
         warm_up_seconds: bench.amount(20, 1),
         seconds: bench.amount(30, 2),

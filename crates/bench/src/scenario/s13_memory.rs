@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 
 use super::bare_reads::{self, Checksums};
+use super::bulk::{self, BATCH_RECORDS};
 use super::cgroup::Cgroup;
 use super::steady::{self, Latencies, Pace};
-use super::{Bound, Cell, Goal, Scenario, Subject, bulk};
+use super::{Bound, Cell, Goal, Scenario, Subject};
 use crate::bench::{BROKER_CORE, Bench};
 use crate::broker::Broker;
 use crate::figures::Found;
@@ -21,8 +22,6 @@ use crate::wire::{self, Client};
 const MEMORY_BYTES: u64 = 1 << 30;
 const PRODUCERS: u32 = 4;
 const BYTES_PER_SECOND_EACH: f64 = 64e6;
-/// Records of 1 KiB in a batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
 const MINUTES: u64 = 10;
 const SAMPLE: Duration = Duration::from_millis(500);
 /// A part of the time in which a virtual machine warms up and caches fill.
@@ -81,7 +80,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
     let every = Duration::from_secs_f64(batch.len() as f64 / BYTES_PER_SECOND_EACH);
     let batches = u32::try_from(Duration::from_secs(seconds).as_nanos() / every.as_nanos())?;
     let pace = Pace { batch, every, batches, warm_up: batches / WARM_UP_PART };
-    let watched = watch(&broker, &group, || {
+    let watched = watch(&broker, || {
         let (cpu, clock) = (broker.cpu_seconds()?, Instant::now());
         let latencies = steady::run(&target, &pace)?;
         Ok((latencies, broker.cpu_seconds()? - cpu, clock.elapsed()))
@@ -169,7 +168,6 @@ struct Watched<T> {
 
 fn watch<T>(
     broker: &Broker,
-    group: &Cgroup,
     load: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<Watched<T>> {
     let (pid, stop) = (broker.pid()?, AtomicBool::new(false));
@@ -177,17 +175,16 @@ fn watch<T>(
         let watching = scope.spawn(|| {
             let mut samples = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                ensure!(group.current()? <= MEMORY_BYTES, "the group has more than its bound");
                 // It is gone when it was killed; the kernel has counted that.
                 let Ok(kib) = process::resident_kib(pid) else { break };
                 samples.push(kib);
                 thread::sleep(SAMPLE);
             }
-            Ok(samples)
+            samples
         });
         let load = load();
         stop.store(true, Ordering::Relaxed);
         let samples = watching.join().map_err(|_| anyhow!("the watch has panicked"))?;
-        Ok(Watched { load, memory: Memory(samples.context("the memory")?) })
+        Ok(Watched { load, memory: Memory(samples) })
     })
 }

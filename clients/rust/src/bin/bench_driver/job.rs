@@ -86,6 +86,8 @@ pub(crate) struct OpenLoop {
     pub(crate) connections: u32,
     /// Consumers, each of which reads every record.
     pub(crate) consumers: u32,
+    /// Each consumer has partitions of its own instead, so that one of them reads a record.
+    pub(crate) shared_out: bool,
     /// Records a second, of all producers together.
     pub(crate) rate: u64,
     pub(crate) warm_up_seconds: u64,

@@ -41,6 +41,18 @@ impl Schedule {
         self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Whether a record goes to the consumer with this number.
+    fn is_for(job: &OpenLoop, partition: u64, consumer: u64) -> bool {
+        !job.shared_out || partition % u64::from(job.consumers) == consumer
+    }
+
+    /// How many records go to the consumer with this number.
+    fn wanted(&self, job: &OpenLoop, consumer: u64) -> u64 {
+        let partitions = u64::from(job.target.partitions);
+        let mine = (0..partitions).filter(|partition| Self::is_for(job, *partition, consumer));
+        mine.map(|partition| self.total.saturating_sub(partition).div_ceil(partitions)).sum()
+    }
+
     /// The latency of a record that is there now; `None` while warming up.
     fn latency(&self, number: u64) -> Option<Duration> {
         (number >= self.warm_up).then(|| Instant::now().saturating_duration_since(self.due(number)))
@@ -102,7 +114,11 @@ pub(crate) fn run(job: &OpenLoop) -> anyhow::Result<Timed> {
     thread::scope(|scope| {
         let readers: Vec<_> = consumers
             .iter()
-            .map(|consumer| scope.spawn(|| receive(job, consumer, schedule, &shared)))
+            .zip(0..)
+            .map(|(consumer, number)| {
+                let (wanted, shared) = (schedule.wanted(job, number), &shared);
+                scope.spawn(move || receive(job, consumer, wanted, schedule, shared))
+            })
             .collect();
         let senders: Vec<_> = producers
             .iter()
@@ -165,7 +181,7 @@ fn producers(
 /// Consumers that stand at the ends of all partitions.
 fn consumers(job: &OpenLoop) -> anyhow::Result<Vec<BaseConsumer>> {
     let mut ends = None;
-    let consumers = (0..job.consumers).map(|_| {
+    let consumers = (0..job.consumers).map(|number| {
         let consumer = client::consumer(&job.target, false)?;
         let ends = match &ends {
             Some(ends) => ends,
@@ -173,6 +189,9 @@ fn consumers(job: &OpenLoop) -> anyhow::Result<Vec<BaseConsumer>> {
         };
         let mut list = TopicPartitionList::new();
         for ((_, end), partition) in ends.iter().zip(0..) {
+            if !Schedule::is_for(job, u64::try_from(partition)?, u64::from(number)) {
+                continue;
+            }
             list.add_partition_offset(&job.target.topic, partition, Offset::Offset(*end))?;
         }
         consumer.assign(&list)?;
@@ -239,21 +258,22 @@ fn measure(
     clock.stop_at(begin.elapsed(), schedule.total - schedule.warm_up, schedule.total)
 }
 
-/// Takes records until all have come.
+/// Takes records until all that are wanted have come.
 fn receive(
     job: &OpenLoop,
     consumer: &BaseConsumer,
+    wanted: u64,
     schedule: Schedule,
     shared: &Shared,
 ) -> anyhow::Result<Latencies> {
     let mut latencies = Latencies::new()?;
     let mut seen = Seen::new(schedule.total);
     let mut heard = Instant::now();
-    while !seen.complete() {
+    while seen.count() < wanted {
         let Some(message) = consumer.poll(POLL) else {
             ensure!(!shared.stop.load(Ordering::Relaxed), "the producers have failed");
-            let (count, total) = (seen.count(), schedule.total);
-            ensure!(heard.elapsed() < LIMIT, "a consumer got {count} of {total} records");
+            let count = seen.count();
+            ensure!(heard.elapsed() < LIMIT, "a consumer got {count} of {wanted} records");
             continue;
         };
         let message = message?;
@@ -266,4 +286,53 @@ fn receive(
         }
     }
     Ok(latencies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Records, Sending, Target};
+    use crate::payload::Fill;
+
+    fn job(partitions: u32, consumers: u32, shared_out: bool) -> OpenLoop {
+        let (bootstrap, topic) = (String::new(), String::new());
+        OpenLoop {
+            target: Target { bootstrap, pid: 0, topic, partitions },
+            sending: Sending {
+                batch_bytes: 1,
+                batch_records: 1,
+                linger_ms: 0,
+                in_flight: 1,
+                compression: "none".to_owned(),
+                idempotence: false,
+            },
+            record: Records { bytes: 100, fill: Fill::Random },
+            connections: 1,
+            consumers,
+            shared_out,
+            rate: 1,
+            warm_up_seconds: 0,
+            seconds: 1,
+        }
+    }
+
+    #[test]
+    fn records_are_shared_out_once_or_go_to_all() {
+        for (partitions, consumers, total) in [(200, 200, 1001), (7, 3, 100), (5, 9, 3)] {
+            let schedule = Schedule { start: Instant::now(), rate: 1, warm_up: 0, total };
+            let wanted = |shared_out| {
+                let job = job(partitions, consumers, shared_out);
+                let wanted: Vec<_> =
+                    (0..u64::from(consumers)).map(|n| schedule.wanted(&job, n)).collect();
+                wanted
+            };
+            assert_eq!(wanted(true).iter().sum::<u64>(), total);
+            assert!(wanted(false).iter().all(|wanted| *wanted == total));
+            let job = job(partitions, consumers, true);
+            let counted = (0..total)
+                .filter(|number| Schedule::is_for(&job, number % u64::from(partitions), 1))
+                .count();
+            assert_eq!(wanted(true)[1], counted as u64);
+        }
+    }
 }
