@@ -19,6 +19,8 @@ mod inspect;
 #[cfg(test)]
 mod kcat;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod suites;
 #[cfg(test)]
 mod tools;

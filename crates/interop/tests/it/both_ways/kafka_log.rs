@@ -21,7 +21,7 @@ fn level(line: &str) -> Option<&str> {
 }
 
 /// Fails with the lines that should not be there. `clean`: the last stop was a clean one.
-pub(super) fn check(said: &str, clean: bool) -> anyhow::Result<()> {
+pub(crate) fn check(said: &str, clean: bool) -> anyhow::Result<()> {
     let after_kill = if clean { &[] } else { &ALLOWED_AFTER_KILL[..] };
     let allowed =
         |line: &&str| ALLOWED.iter().chain(after_kill).any(|(part, _)| line.contains(part));

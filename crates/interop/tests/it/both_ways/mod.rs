@@ -3,7 +3,7 @@
 //! is part of the default run; `OTTLA_BOTH_WAYS_ROUNDS=N` makes it N takeovers.
 
 mod duplicates;
-mod kafka_log;
+pub(crate) mod kafka_log;
 mod picture;
 mod rebuilt;
 mod rounds;
