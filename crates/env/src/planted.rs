@@ -27,6 +27,7 @@ pub const PLANTED: &[&str] = &[
     "os-mode-claims-durable",
     "duplicate-appended",
     "closed-segment-not-synced",
+    "durable-end-before-sync",
     "closed-indexes-synced-late",
     "rollback-names-not-synced",
     "compaction-drops-marker",

@@ -121,7 +121,7 @@ fn read_again(
     let sync = options.sync == SyncOn::Open;
     let mut recovered = Recovered::nothing(options);
     let mut states = None;
-    let mut unsure = Unsure { durable, bytes: 0 };
+    let mut unsure = Unsure { durable, bytes: 0, is_last: false };
     let mut next = floor;
     while let Some(at) = files.get(next).cloned() {
         let before = files.get(..next).unwrap_or_default();
@@ -148,6 +148,7 @@ fn read_again(
         let mut scanned = rescan::scan(&at.segment, extent, options, begin, &mut known, epochs)?;
         recovered.epochs_behind |= scanned.epochs_behind;
         unsure.bytes += scanned.bytes_from(&at.segment, durable);
+        unsure.is_last = next >= files.len();
         if let Some(bad) = scanned.bad.clone() {
             if !is_torn(&at, &scanned, &bad, options, unsure)? {
                 return Err(report_damage(&at, &scanned, &bad)?);
@@ -192,13 +193,15 @@ struct Unsure {
     durable: Option<Offset>,
     /// Bytes of sound batches from there on.
     bytes: u64,
+    /// No segment is behind: one that has been closed was whole.
+    is_last: bool,
 }
 
 impl Unsure {
     /// Whether what a crash left can only begin near by: then any content is that of sectors which
     /// were not written.
     fn is_near(self) -> bool {
-        self.durable.is_some() && self.bytes <= NEAR_BYTES
+        self.durable.is_some() && self.bytes <= NEAR_BYTES && self.is_last
     }
 }
 

@@ -15,6 +15,7 @@ mod truncate;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_env::planted;
 use ottla_partition::{EpochCache, ProducerStates};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
 
@@ -238,7 +239,11 @@ impl PartitionLog {
     fn note_durable_end(&self) {
         let Some(key) = self.durable_end_key() else { return };
         let epoch = self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
-        let known = DurableEnd { epoch, end: self.durable_end };
+        let end = match planted("durable-end-before-sync") {
+            true => self.log_end,
+            false => self.durable_end,
+        };
+        let known = DurableEnd { epoch, end };
         self.dir.log_dir.durable_ends.note(key, known);
     }
 

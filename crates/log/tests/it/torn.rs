@@ -189,6 +189,17 @@ fn a_file_that_is_old_says_nothing() {
 }
 
 #[test]
+fn a_closed_segment_was_whole() {
+    let small = LogConfig { segment_bytes: 5000, ..config() };
+    let found = scene(1, 8, 1500, &small);
+    assert!(
+        found.disk.files().keys().filter(|p| p.extension().is_some_and(|e| e == "log")).count() > 2
+    );
+    found.replace_from(found.begins[2] + 1, found.begins[2] + 1500);
+    found.is_damaged(&small, 2);
+}
+
+#[test]
 fn a_clean_stop_leaves_none_and_a_start_keeps_what_it_found() {
     let found = scene(5, 8, 1500, &config());
     let exists = || found.disk.exists(&Path::new("/d").join(FILE)).unwrap();
