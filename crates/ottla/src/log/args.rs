@@ -144,8 +144,11 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Partitions' directories, log directories.
-    #[arg(value_name = "DIR", required = true)]
+    #[arg(value_name = "DIR", required_unless_present = "config")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Look at log.dirs of this file, as `ottla start` takes it, too.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]

@@ -20,6 +20,7 @@ use ottla_inspect::{
     VerifyOptions,
 };
 use ottla_log::FlushMode;
+use ottla_node::Sources;
 use ottla_protocol::{Millis, Offset};
 
 /// Nothing is wrong.
@@ -162,7 +163,13 @@ fn verify(
 }
 
 fn plan(disk: &Arc<dyn Disk>, args: &PlanArgs, writer: &mut dyn Write) -> Result<u8, InspectError> {
-    let targets = targets(disk, &args.paths)?;
+    let mut paths = args.paths.clone();
+    if let Some(file) = &args.config {
+        let sources = Sources { config: Some(file.clone()), ..Sources::default() };
+        let config = sources.gather().map_err(|error| InspectError::Usage(error.to_string()))?;
+        paths.extend(config.log_dirs);
+    }
+    let targets = targets(disk, &paths)?;
     let mut out = Out::new(writer, format(&args.output));
     let tally = ottla_inspect::plan(disk, &targets, start(&args.start), &mut out)?;
     Ok(code(tally.has_problems()))

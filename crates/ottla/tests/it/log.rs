@@ -62,6 +62,20 @@ fn a_sound_directory() {
 }
 
 #[test]
+fn a_plan_takes_the_directories_of_a_properties_file() {
+    let dir = stopped();
+    fs::write(dir.path().join("server.properties"), "log.dirs=ottla-data\n").unwrap();
+    let named = log(dir.path(), &["repair-plan", "ottla-data"]);
+    let found = log(dir.path(), &["repair-plan", "--config", "server.properties"]);
+    assert_eq!((found.code, &found.stdout), (Some(0), &named.stdout), "{}", found.stderr);
+    fs::write(dir.path().join("server.properties"), "log.dirs=a,a\n").unwrap();
+    let wrong = log(dir.path(), &["repair-plan", "--config", "server.properties"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("log.dirs: a comes twice"), "{}", wrong.stderr);
+    assert_eq!(log(dir.path(), &["repair-plan", "--config", "none"]).code, Some(2));
+}
+
+#[test]
 fn damage_has_exit_code_1() {
     let dir = stopped();
     let path = dir.path().join(METADATA);
