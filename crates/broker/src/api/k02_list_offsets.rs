@@ -2,6 +2,8 @@
 //! 6 flexible · 7 largest timestamp (KIP-734) · 8 earliest local · 9 latest tiered · 10 time-out ·
 //! 11 earliest pending upload.
 
+use std::collections::BTreeMap;
+
 use bytes::BytesMut;
 use ottla_log::Answer;
 use ottla_log::timestamps;
@@ -27,15 +29,13 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         _ => Isolation::ReadUncommitted,
     };
     let topics = request.topics.iter().map(|topic| {
-        let mut answered: Vec<i32> = Vec::new();
+        let mut times: BTreeMap<i32, usize> = BTreeMap::new();
+        for partition in &topic.partitions {
+            *times.entry(partition.partition_index).or_default() += 1;
+        }
         let partitions = topic.partitions.iter().filter_map(|partition| {
-            let index = partition.partition_index;
-            if answered.contains(&index) {
-                return None;
-            }
-            answered.push(index);
             // A partition that is named twice is refused, once.
-            if topic.partitions.iter().filter(|p| p.partition_index == index).count() > 1 {
+            if times.remove(&partition.partition_index)? > 1 {
                 return Some(refuse(partition, ErrorCode::InvalidRequest));
             }
             let found = one(&cx, &topic.name, partition, isolation);

@@ -206,7 +206,9 @@ impl Partitions {
     pub(crate) fn cordon(&self, image: &Image) -> bool {
         let effective = Effective { image, node: self.node, properties: &self.properties };
         let names = effective.cordoned_log_dirs();
-        self.volumes.iter().fold(false, |changed, volume| volume.set_cordoned(&names) || changed)
+        // Each of them is told.
+        let changed = self.volumes.iter().filter(|volume| volume.set_cordoned(&names));
+        changed.count() > 0
     }
 
     /// Brings one partition in line with the metadata, or sees that it is opened: then it gets its
@@ -380,16 +382,27 @@ impl Partitions {
     /// Settings of a topic, or of all topics when a broker's changed.
     fn refresh_configs(&self, image: &Image, delta: &Delta) {
         if delta.configs.iter().any(|resource| resource.kind == ResourceKind::Broker) {
-            for hosted in self.all() {
-                hosted.on_config(Arc::new(self.config_of(image, &hosted.name.topic)));
-            }
+            image.topics().for_each(|topic| self.refresh_topic(image, topic));
             return;
         }
         let topics = delta.configs.iter().filter(|r| r.kind == ResourceKind::Topic);
         for topic in topics.filter_map(|resource| image.topic(&resource.name)) {
-            for hosted in topic.partitions().filter_map(|(index, _)| self.by_id(topic.id, index)) {
-                hosted.on_config(Arc::new(self.config_of(image, &topic.name)));
+            self.refresh_topic(image, topic);
+        }
+    }
+
+    fn refresh_topic(&self, image: &Image, topic: &Topic) {
+        let mut shared = None;
+        for hosted in topic.partitions().filter_map(|(index, _)| self.by_id(topic.id, index)) {
+            let config = match shared.take() {
+                Some(config) => config,
+                None => Arc::new(self.config_of(image, &topic.name)),
+            };
+            // Each partition has a jitter of its own.
+            if config.log.segment_jitter_ms == Millis(0) {
+                shared = Some(Arc::clone(&config));
             }
+            self.configure(&hosted, config);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Hosting of partitions: which are here, their logs, and who waits on them. Must not know
 //! requests or connections.
 
+mod attention;
 mod checkpoints;
 mod cleaning;
 mod config;

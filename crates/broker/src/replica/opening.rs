@@ -213,7 +213,8 @@ impl Partitions {
         let replica =
             Replica::new(self.node, config.replica, log.log_start(), log.log_end(), checkpointed);
         let committer = Arc::clone(&volume.committer);
-        HostedPartition::new(name, topic_id, index, committer, (log, replica), config)
+        let attention = Arc::clone(&self.attention);
+        HostedPartition::new(name, topic_id, index, committer, (log, replica), config, attention)
     }
 
     /// Enters partitions and gives them the roles that the metadata has for them now.
@@ -225,7 +226,8 @@ impl Partitions {
         for (hosted, opened_with) in hosted {
             self.insert(Arc::clone(&hosted));
             if !Arc::ptr_eq(&opened_with, &image) {
-                hosted.on_config(last.of(self, &image, hosted.topic_id, &hosted.name.topic));
+                let config = last.of(self, &image, hosted.topic_id, &hosted.name.topic);
+                self.configure(&hosted, config);
             }
             match image.partition(hosted.topic_id, hosted.name.partition) {
                 Some(partition) if partition.replicas.contains(&self.node) => {

@@ -19,6 +19,7 @@ use ottla_protocol::{LeaderEpoch, Millis, Offset, TopicId};
 use parking_lot::{Condvar, Mutex};
 use tracing::warn;
 
+use super::attention::{Attention, Due, Noted};
 use super::config::PartitionConfig;
 use super::waits::AckToken;
 use crate::mailbox::Signal;
@@ -46,6 +47,8 @@ pub(crate) struct HostedPartition {
     next_wait: AtomicU64,
     /// How often records were taken back for lack of space.
     pub(super) rollbacks: AtomicU64,
+    attention: Arc<Attention<Self>>,
+    noted: Noted,
 }
 
 pub(super) struct State {
@@ -108,13 +111,14 @@ pub(crate) enum FetchRefused {
 }
 
 impl HostedPartition {
-    pub(crate) fn new(
+    pub(super) fn new(
         name: TopicPartition,
         topic_id: TopicId,
         dir: usize,
         committer: Arc<Committer<Self>>,
         parts: (PartitionLog, Replica<AckToken>),
         config: Arc<PartitionConfig>,
+        attention: Arc<Attention<Self>>,
     ) -> Arc<Self> {
         let (log, replica) = parts;
         let maintenance = Arc::clone(log.maintenance());
@@ -131,7 +135,19 @@ impl HostedPartition {
             committed,
             next_wait,
             rollbacks: AtomicU64::new(0),
+            attention,
+            noted: Noted::default(),
         })
+    }
+
+    /// There is something to do that comes back; called after the change that it is about.
+    pub(super) fn note(self: &Arc<Self>, due: Due) {
+        self.attention.note(due, &self.noted, self);
+    }
+
+    /// What it was noted for.
+    pub(super) fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// Index of its log directory.
@@ -194,6 +210,7 @@ impl HostedPartition {
         if appended.needs_commit {
             self.commit_soon();
         }
+        self.note(Due::Tail);
         deliver(effects);
         Ok((appended, log_start))
     }
@@ -305,9 +322,12 @@ impl HostedPartition {
     /// Moves the log start forward (DeleteRecords); −1 means the high watermark. Gives the new
     /// log start, or `None` when `offset` is beyond the high watermark. What lies below is removed
     /// later ([`super::Partitions::remove_old_segments`]).
-    pub(crate) fn delete_records(&self, offset: i64) -> Result<Option<Offset>, ReplicaError> {
+    pub(crate) fn delete_records(
+        self: &Arc<Self>,
+        offset: i64,
+    ) -> Result<Option<Offset>, ReplicaError> {
         let mut effects = Vec::new();
-        let start = {
+        let (start, moved) = {
             let mut state = self.state.lock();
             let state = &mut *state;
             state.replica.check_leader(None)?;
@@ -316,12 +336,16 @@ impl HostedPartition {
             if to > high_watermark || to.get() < 0 {
                 return Ok(None);
             }
-            if state.log.advance_log_start(to) {
+            let moved = state.log.advance_log_start(to);
+            if moved {
                 state.replica.on_log_start(state.log.log_start(), &mut effects);
                 state.heed(&effects);
             }
-            state.log.log_start()
+            (state.log.log_start(), moved)
         };
+        if moved {
+            self.note(Due::Start);
+        }
         self.deliver(effects);
         Ok(Some(start))
     }
@@ -385,7 +409,7 @@ impl HostedPartition {
         self.state.lock().replica.role() == Role::Leader
     }
 
-    /// Answers what has waited too long and gives memory back.
+    /// Gives memory back, and answers what has waited too long.
     pub(crate) fn on_tick(&self, now: Millis) {
         let mut effects = Vec::new();
         {

@@ -18,11 +18,12 @@ use ottla_protocol::{ErrorCode, NodeId, TopicId};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use super::HostedPartition;
+use super::attention::Attention;
 use super::damage::KnownDamage;
 use super::future::Moves;
 use super::metadata::OnChanges;
 use super::volume::{Job, Key, Volume};
+use super::{HostedPartition, PartitionConfig};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -50,6 +51,8 @@ pub(crate) struct Partitions {
     pub(super) roles: Mutex<()>,
     pub(super) on_changes: OnceLock<OnChanges>,
     hosted: RwLock<Hosted>,
+    /// Which of them have something to be done.
+    pub(super) attention: Arc<Attention<HostedPartition>>,
     /// Told when logs were opened.
     pub(super) opened: Notify,
     /// The thread that writes checkpoints.
@@ -68,6 +71,8 @@ pub(crate) struct Partitions {
 struct Hosted {
     by_id: Map<Key, Arc<HostedPartition>>,
     ids: Map<Arc<str>, TopicId>,
+    /// Those of `by_id` that are compacted.
+    compacted: Map<Key, Arc<HostedPartition>>,
     /// How many partitions of a topic are in `by_id`.
     open: Map<TopicId, usize>,
     /// Assigned to this broker, and not open.
@@ -118,6 +123,7 @@ impl Partitions {
             roles: Mutex::default(),
             on_changes: OnceLock::new(),
             hosted: RwLock::default(),
+            attention: Arc::default(),
             opened: Notify::new(),
             upkeep,
             aside: Mutex::default(),
@@ -156,6 +162,17 @@ impl Partitions {
     /// All partitions that are open.
     pub(crate) fn all(&self) -> Vec<Arc<HostedPartition>> {
         self.hosted.read().by_id.values().map(Arc::clone).collect()
+    }
+
+    /// Those whose `cleanup.policy` has `compact`.
+    pub(crate) fn compacted(&self) -> Vec<Arc<HostedPartition>> {
+        self.hosted.read().compacted.values().map(Arc::clone).collect()
+    }
+
+    /// Gives a partition other settings.
+    pub(super) fn configure(&self, partition: &Arc<HostedPartition>, config: Arc<PartitionConfig>) {
+        partition.on_config(config);
+        self.hosted.write().sort_in(partition);
     }
 
     /// The partitions of a log directory that are not open.
@@ -198,9 +215,10 @@ impl Partitions {
         let mut hosted = self.hosted.write();
         hosted.forget_absent(key);
         hosted.ids.insert(Arc::clone(&partition.name.topic), partition.topic_id);
-        if hosted.by_id.insert(key, partition).is_none() {
+        if hosted.by_id.insert(key, Arc::clone(&partition)).is_none() {
             *hosted.open.entry(key.0).or_default() += 1;
         }
+        hosted.sort_in(&partition);
     }
 
     /// It cannot be opened; clients are told `why`.
@@ -231,6 +249,7 @@ impl Partitions {
             return None;
         }
         let removed = hosted.by_id.remove(&key)?;
+        hosted.compacted.remove(&key);
         let topic = key.0;
         if count_down(&mut hosted.open, topic) {
             // The name may be a new topic's by now.
@@ -249,9 +268,12 @@ impl Partitions {
         hosted.absent.get(&key).map(|absent| (absent.name.clone(), absent.volume))
     }
 
-    /// Whether every partition of a log directory is open.
-    pub(super) fn all_open_in(&self, volume: usize) -> bool {
-        self.hosted.read().absent.values().all(|absent| absent.volume != volume)
+    /// Whether every partition of a log directory is open, or has not been touched since a clean
+    /// stop.
+    pub(super) fn all_sound_in(&self, volume: usize, was_clean: bool) -> bool {
+        let hosted = self.hosted.read();
+        let mut absent = hosted.absent.values().filter(|absent| absent.volume == volume);
+        absent.all(|absent| was_clean && absent.failed.is_none())
     }
 
     /// Whether partitions of these topics are being opened.
@@ -292,6 +314,18 @@ impl Partitions {
 }
 
 impl Hosted {
+    /// Brings the list of compacted partitions in line with the settings of one. They are read
+    /// here, so that of two who change them the last one here has seen both.
+    fn sort_in(&mut self, partition: &Arc<HostedPartition>) {
+        let key = (partition.topic_id, partition.name.partition);
+        let is_here = self.by_id.get(&key).is_some_and(|here| Arc::ptr_eq(here, partition));
+        if is_here && partition.config().cleaning.compact {
+            self.compacted.insert(key, Arc::clone(partition));
+        } else if is_here {
+            self.compacted.remove(&key);
+        }
+    }
+
     fn forget_absent(&mut self, key: Key) -> Option<Absent> {
         let absent = self.absent.remove(&key)?;
         if absent.failed.is_none() {

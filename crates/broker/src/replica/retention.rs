@@ -9,6 +9,7 @@ use ottla_log::{LogError, OffsetCheckpoint, PartitionLog};
 use ottla_protocol::{Millis, Offset};
 use tracing::{info, warn};
 
+use super::attention::Due;
 use super::{HostedPartition, Partitions};
 
 impl Partitions {
@@ -26,7 +27,10 @@ impl Partitions {
     /// down: after retention, and after DeleteRecords.
     pub(crate) fn remove_old_segments(&self) {
         let mut old: Vec<(Arc<HostedPartition>, Offset)> = Vec::new();
-        for hosted in self.all() {
+        for hosted in self.attention.take(Due::Start, HostedPartition::noted) {
+            if let Some(volume) = self.volumes.get(hosted.dir()) {
+                volume.progress.changed();
+            }
             let found = |log: &PartitionLog| (log.old_segments() > 0).then(|| log.log_start());
             if let Some(start) = hosted.with_log(found) {
                 old.push((hosted, start));
@@ -42,6 +46,9 @@ impl Partitions {
             if let Err(error) = self.checkpoint_volume(index, OffsetCheckpoint::LogStart) {
                 let path = volume.dir.path().display();
                 warn!(%path, %error, "old segments stay: where the logs begin is not written down");
+                old.iter().filter(|(hosted, _)| hosted.dir() == index).for_each(|(hosted, _)| {
+                    hosted.note(Due::Start);
+                });
                 continue;
             }
             for (hosted, start) in old.iter().filter(|(hosted, _)| hosted.dir() == index) {
@@ -103,7 +110,7 @@ impl HostedPartition {
             warn!(partition = %self.name, timestamp, "a record from the future keeps a segment");
         }
         let mut effects = Vec::new();
-        let (moved, needs_commit) = {
+        let (moved, needs_commit, old) = {
             let mut state = self.state.lock();
             let state = &mut *state;
             let up_to = state.last_stable();
@@ -113,8 +120,12 @@ impl HostedPartition {
                 state.heed(&effects);
             }
             let needs_commit = state.log.roll_idle(now);
-            (moved.then(|| state.log.log_start()), needs_commit)
+            let old = state.log.old_segments() > 0;
+            (moved.then(|| state.log.log_start()), needs_commit, old)
         };
+        if moved.is_some() || old {
+            self.note(Due::Start);
+        }
         if needs_commit {
             self.commit_soon();
         }
@@ -126,7 +137,7 @@ impl HostedPartition {
     }
 
     fn remove_segments_below(self: &Arc<Self>, start: Offset) {
-        let Some(_claim) = self.maintenance.try_claim() else { return };
+        let Some(_claim) = self.maintenance.try_claim() else { return self.note(Due::Start) };
         if self.state.lock().log.delete_old_segments(start) {
             self.commit_soon();
         }

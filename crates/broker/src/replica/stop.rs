@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_log::{LogError, OffsetCheckpoint, SyncOn};
+use ottla_log::{LogError, OffsetCheckpoint, PartitionLog, SyncOn};
 use ottla_protocol::Millis;
 use tracing::warn;
 
+use super::attention::Due;
 use super::volume::Volume;
 use super::{HostedPartition, Partitions};
 
@@ -39,10 +40,13 @@ impl Partitions {
         }
     }
 
-    /// Idle work: time-outs of producers, memory of idle tails.
+    /// Idle work: memory of idle tails.
     pub(crate) fn tick(&self, now: Millis) {
-        for hosted in self.all() {
+        for hosted in self.attention.take(Due::Tail, HostedPartition::noted) {
             hosted.on_tick(now);
+            if hosted.with_log(PartitionLog::tail_bytes) > 0 {
+                hosted.note(Due::Tail);
+            }
         }
     }
 
@@ -97,8 +101,10 @@ impl Partitions {
         ] {
             self.checkpoint_volume(index, which)?;
         }
-        // One that was not opened must be looked at by the next start.
-        match self.all_open_in(index) {
+        // One that could not be opened must be looked at by the next start, and one that was not
+        // opened in time is as the last stop left it.
+        let was_clean = volume.points.read().clean.is_some();
+        match self.all_sound_in(index, was_clean) {
             true => volume.dir.write_clean_shutdown(broker_epoch),
             false => Ok(()),
         }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use ottla_protocol::k08_offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use ottla_protocol::k09_offset_fetch::OffsetFetchRequestTopic;
 use ottla_protocol::k19_create_topics::{CreatableTopic, CreatableTopicConfig};
+use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::k47_offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use ottla_protocol::{
-    CreateTopicsRequest, ErrorCode, FindCoordinatorRequest, Millis, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest,
+    CreateTopicsRequest, ErrorCode, FindCoordinatorRequest, IncrementalAlterConfigsRequest, Millis,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
 };
 use ottla_records::{BatchBuilder, BatchOptions, Batches, Scratch};
 
@@ -141,6 +142,49 @@ fn a_compacted_topic_keeps_the_last_of_each_key() {
     running.stop();
     let running = world.start(&[FAST]);
     assert_eq!(all(&mut running.client(), "state"), expected);
+    running.stop();
+}
+
+fn set_policy(client: &mut Client, topic: &'static str, policy: &'static str) {
+    let config = AlterableConfig {
+        name: "cleanup.policy".into(),
+        value: Some(policy.into()),
+        ..AlterableConfig::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type: 2,
+        resource_name: topic.into(),
+        configs: vec![config],
+        ..AlterConfigsResource::default()
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
+}
+
+#[test]
+fn the_policy_counts_as_it_is_now() {
+    let world = World::new();
+    let running = world.start(&[FAST]);
+    let mut client = running.client();
+    let eager = [("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0.01")];
+    create(&mut client, "state", &eager);
+    create(&mut client, "other", &eager);
+    for i in 0..10 {
+        put(&mut client, "state", "key", Some(&i.to_string()), i * 10);
+        put(&mut client, "other", "key", Some(&i.to_string()), i * 10);
+    }
+    set_policy(&mut client, "state", "compact");
+    until(|| (cleaned(&world, "state 0") == 9).then_some(()));
+    assert_eq!(all(&mut client, "state").len(), 2);
+    set_policy(&mut client, "state", "delete");
+    for i in 10..20 {
+        put(&mut client, "state", "key", Some(&i.to_string()), i * 10);
+    }
+    // Whoever looks for what is to be cleaned has looked again when this is done.
+    set_policy(&mut client, "other", "compact");
+    until(|| (cleaned(&world, "other 0") == 9).then_some(()));
+    assert_eq!((cleaned(&world, "state 0"), all(&mut client, "state").len()), (9, 12));
     running.stop();
 }
 

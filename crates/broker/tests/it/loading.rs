@@ -40,6 +40,15 @@ impl Gated {
         Self { disk: disk.clone(), gate: Arc::new(gate) }
     }
 
+    fn wait(&self, path: &Path) {
+        if path.to_string_lossy().starts_with(self.gate.prefix) {
+            let mut closed = self.gate.closed.lock();
+            while *closed {
+                self.gate.opened.wait(&mut closed);
+            }
+        }
+    }
+
     fn open_gate(&self) {
         *self.gate.closed.lock() = false;
         self.gate.opened.notify_all();
@@ -53,7 +62,9 @@ impl fmt::Debug for Gated {
 }
 
 impl Disk for Gated {
+    /// Opening a log begins with reading a file of its.
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.wait(path);
         self.disk.open(path, mode)
     }
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -71,14 +82,9 @@ impl Disk for Gated {
     fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
         self.disk.list(dir)
     }
-    /// Opening a log begins with looking for its directory.
+    /// Creating one with looking for its directory.
     fn exists(&self, path: &Path) -> Result<bool, DiskError> {
-        if path.to_string_lossy().starts_with(self.gate.prefix) {
-            let mut closed = self.gate.closed.lock();
-            while *closed {
-                self.gate.opened.wait(&mut closed);
-            }
-        }
+        self.wait(path);
         self.disk.exists(path)
     }
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
@@ -280,6 +286,30 @@ fn groups_are_told_to_wait_while_their_log_is_opened() {
         found = committed(&mut client);
     }
     assert_eq!(found, (7, ErrorCode::None));
+    running.stop();
+}
+
+#[test]
+fn where_a_log_begins_is_written_down_while_it_is_served() {
+    let world = World::new();
+    let often = ("log.flush.start.offset.checkpoint.interval.ms", "10");
+    let running = world.start(&[often]);
+    let mut client = running.client();
+    create(&mut client, "t", 2);
+    for value in [b"a", b"b", b"c"] {
+        write(&mut client, "t", value);
+    }
+    for offset in [1, 2] {
+        // All of it is in the last segment: no file goes, and only the interval writes it down.
+        delete_records(&mut client, "t", offset);
+        let begun = std::time::Instant::now();
+        let path = World::dir().join("log-start-offset-checkpoint");
+        let expected = format!("0\n1\nt 0 {offset}\n").into_bytes();
+        while world.disk.read(&path).unwrap_or_default() != expected {
+            assert!(begun.elapsed() < LIMIT, "it is not written down");
+            std::thread::yield_now();
+        }
+    }
     running.stop();
 }
 
