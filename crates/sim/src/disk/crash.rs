@@ -34,6 +34,15 @@ pub enum NameOrder {
     Any,
 }
 
+/// What a page holds that was set aside for a file and not written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    #[default]
+    Zeros,
+    /// What another file had there.
+    Stale,
+}
+
 /// What of the unsynced state a file or directory keeps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Share {
@@ -54,7 +63,12 @@ fn share(choose: &mut dyn Choose) -> Share {
 }
 
 /// Cuts the power.
-pub(super) fn cut(volume: &mut Volume, order: NameOrder, choose: &mut dyn Choose) {
+pub(super) fn cut(
+    volume: &mut Volume,
+    order: NameOrder,
+    unwritten: Unwritten,
+    choose: &mut dyn Choose,
+) {
     let mut todo = vec![ROOT];
     while let Some(id) = todo.pop() {
         match volume.nodes.get_mut(id) {
@@ -62,7 +76,7 @@ pub(super) fn cut(volume: &mut Volume, order: NameOrder, choose: &mut dyn Choose
                 settle_names(directory, order, choose);
                 todo.extend(directory.entries.values().copied());
             }
-            Some(Node::File(file)) => settle_content(file, choose),
+            Some(Node::File(file)) => settle_content(file, unwritten, choose),
             None => {}
         }
     }
@@ -102,14 +116,14 @@ fn settle_names(directory: &mut Directory, order: NameOrder, choose: &mut dyn Ch
 /// The versions that a page has had since the last sync, the one on disk first.
 type Versions = BTreeMap<usize, Vec<Vec<u8>>>;
 
-fn settle_content(file: &mut File, choose: &mut dyn Choose) {
+fn settle_content(file: &mut File, unwritten: Unwritten, choose: &mut dyn Choose) {
     let changes = std::mem::take(&mut file.changes);
     if !changes.is_empty() {
         let share = share(choose);
         match share {
             Share::Nothing => {}
             Share::Everything => changes.iter().for_each(|change| change.apply(&mut file.durable)),
-            Share::Some => mix(&changes, &mut file.durable, choose),
+            Share::Some => mix(&changes, &mut file.durable, unwritten, choose),
         }
     }
     file.lost = false;
@@ -119,12 +133,12 @@ fn settle_content(file: &mut File, choose: &mut dyn Choose) {
 /// What a failed sync leaves: on disk any of the states of a crash, in the cache what was written.
 pub(super) fn drop_pages(file: &mut File, choose: &mut dyn Choose) {
     let seen = std::mem::take(&mut file.cache);
-    settle_content(file, choose);
+    settle_content(file, Unwritten::Zeros, choose);
     file.cache = seen;
     file.lost = true;
 }
 
-fn mix(changes: &[Change], disk: &mut Vec<u8>, choose: &mut dyn Choose) {
+fn mix(changes: &[Change], disk: &mut Vec<u8>, unwritten: Unwritten, choose: &mut dyn Choose) {
     let mut cache = disk.clone();
     let mut versions = Versions::new();
     let mut lengths = vec![disk.len()];
@@ -145,7 +159,8 @@ fn mix(changes: &[Change], disk: &mut Vec<u8>, choose: &mut dyn Choose) {
         change.apply(&mut cache);
         if let Change::Write { at, bytes } = change {
             for page in at / PAGE..(at + bytes.len()).div_ceil(PAGE) {
-                let had = versions.entry(page).or_insert_with(|| vec![page_of(disk, page)]);
+                let had =
+                    versions.entry(page).or_insert_with(|| vec![before(disk, page, unwritten)]);
                 had.push(page_of(&cache, page));
             }
         }
@@ -159,6 +174,15 @@ fn mix(changes: &[Change], disk: &mut Vec<u8>, choose: &mut dyn Choose) {
     pick_pages(&versions, disk, choose);
     let len = lengths.get(choose.below(lengths.len())).copied().unwrap_or(0);
     disk.resize(len, 0);
+}
+
+/// What a page holds before it is written.
+fn before(disk: &[u8], page: usize, unwritten: Unwritten) -> Vec<u8> {
+    if unwritten == Unwritten::Zeros || page * PAGE < disk.len() {
+        return page_of(disk, page);
+    }
+    // No two pages the same, and no zeros.
+    (0..PAGE).map(|i| u8::try_from((i * 31 + page * 17 + i / 251) % 255 + 1).unwrap_or(1)).collect()
 }
 
 /// The bytes of a page; zeros beyond the end.
@@ -227,7 +251,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         loop {
             let mut disk = durable.to_vec();
-            mix(changes, &mut disk, &mut every);
+            mix(changes, &mut disk, Unwritten::Zeros, &mut every);
             seen.insert(disk);
             if !every.advance() {
                 return seen;
@@ -266,6 +290,27 @@ mod tests {
         assert!(found.contains(b"ab".as_slice()) && found.contains(b"abx".as_slice()));
         assert!(found.contains(b"new".as_slice()) && found.contains([].as_slice()));
         assert!(!found.contains(b"nex".as_slice()) && !found.contains(b"newx".as_slice()));
+    }
+
+    #[test]
+    fn a_page_that_was_not_written_may_hold_something_else() {
+        let disk = vec![7; 100];
+        let changes = [write(100, &[1; 2 * PAGE])];
+        let mut every = Every::default();
+        let mut foreign = 0;
+        loop {
+            let mut found = disk.clone();
+            mix(&changes, &mut found, Unwritten::Stale, &mut every);
+            assert_eq!(found.get(..100), Some(&[7; 100][..]));
+            // The rest of the page that the file ended in is its own.
+            assert!(found.iter().take(PAGE).skip(100).all(|byte| *byte <= 1));
+            assert!(found.iter().skip(PAGE).all(|byte| *byte > 0));
+            foreign += usize::from(found.iter().skip(PAGE).any(|byte| *byte > 1));
+            if !every.advance() {
+                break;
+            }
+        }
+        assert!(foreign > 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use ottla_env::{
 };
 
 pub use crash::NameOrder;
+use crash::Unwritten;
 pub use faults::{FaultRates, Injected};
 pub use trace::Trace;
 
@@ -188,9 +189,20 @@ impl SimDisk {
 
     /// The power is cut: what no sync covered is there or not, as `choose` decides.
     pub fn power_cut(&self, order: NameOrder, choose: &mut dyn Choose) {
+        self.cut(order, Unwritten::Zeros, choose);
+    }
+
+    /// As [`SimDisk::power_cut`], on a file system that does not keep the content of its blocks
+    /// apart (ext4 with `data=writeback`): pages that were set aside for a file and not written
+    /// hold something else.
+    pub fn power_cut_with_stale_blocks(&self, order: NameOrder, choose: &mut dyn Choose) {
+        self.cut(order, Unwritten::Stale, choose);
+    }
+
+    fn cut(&self, order: NameOrder, unwritten: Unwritten, choose: &mut dyn Choose) {
         let mut state = self.state();
         state.next_life();
-        crash::cut(&mut state.volume, order, choose);
+        crash::cut(&mut state.volume, order, unwritten, choose);
     }
 
     /// The power is cut, and nothing is left of what no sync covered.

@@ -220,7 +220,11 @@ impl World {
         }
         if cuts {
             let mut draw = self.draw.fork();
-            self.disk.power_cut(self.swarm.order, &mut draw);
+            if self.swarm.stale {
+                self.disk.power_cut_with_stale_blocks(self.swarm.order, &mut draw);
+            } else {
+                self.disk.power_cut(self.swarm.order, &mut draw);
+            }
             self.outcome.power_cuts += 1;
         } else {
             self.disk.kill();

@@ -136,6 +136,17 @@ impl World {
         }
         let (log, report) = match opened {
             Ok(opened) => opened,
+            // Where nothing tells that it was not acknowledged, other content is damage.
+            Err(LogError::Damaged { from, .. }) if self.swarm.stale => {
+                let durable = self.model(dir, slot).map_or(0, |model| model.durable);
+                promise!(
+                    "L1",
+                    from.0 >= durable || self.swarm.beyond,
+                    "the log is damaged from {from} on, but up to {durable} was acknowledged"
+                );
+                self.outcome.refusals += 1;
+                return Err(Stop::Over);
+            }
             Err(error) if self.swarm.beyond => {
                 self.outcome.refusals += 1;
                 return Err(self.failed("opening a partition", &error));

@@ -314,6 +314,7 @@ impl World {
             limits: LogDirLimits { open_files: 8, tail_bytes: 1000 },
             rates: FaultRates::default(),
             derived_damage: 0,
+            stale: false,
             beyond: false,
             ..Swarm::draw(&mut draw)
         };

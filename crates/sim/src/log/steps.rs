@@ -43,6 +43,7 @@ impl World {
             Step::Time => self.look_up_time(dir, slot),
             Step::DeleteRecords => self.delete_records(dir, slot),
             Step::Checkpoint => self.checkpoint(dir),
+            Step::DurableEnds => self.durable_ends(dir),
             Step::Truncate => self.truncate(dir, slot),
             Step::TruncateFully => self.truncate_fully(dir, slot),
             Step::Compact => self.compact(dir, slot),
@@ -529,6 +530,16 @@ impl World {
     pub(super) fn checkpoint(&mut self, dir: usize) -> Result<(), Stop> {
         self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
         self.checkpoint_of(dir, OffsetCheckpoint::HighWatermark)
+    }
+
+    /// What a thread beside the committer does.
+    fn durable_ends(&mut self, dir: usize) -> Result<(), Stop> {
+        let live = self.dirs.get(dir).and_then(|dir| dir.live.as_ref());
+        let Some(log_dir) = live.map(|live| std::sync::Arc::clone(&live.log_dir)) else {
+            return Ok(());
+        };
+        let written = log_dir.write_durable_ends();
+        written.map_err(|error| self.failed("writing the durable ends", &error)).map(|_| ())
     }
 
     fn checkpoint_of(&mut self, dir: usize, which: OffsetCheckpoint) -> Result<(), Stop> {

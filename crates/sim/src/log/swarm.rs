@@ -30,6 +30,7 @@ pub(super) enum Step {
     Time,
     DeleteRecords,
     Checkpoint,
+    DurableEnds,
     Truncate,
     TruncateFully,
     Evict,
@@ -38,7 +39,7 @@ pub(super) enum Step {
     RemoveBuried,
 }
 
-const ALL: [(Step, usize); 21] = [
+const ALL: [(Step, usize); 22] = [
     (Step::Append, 30),
     (Step::AppendReplica, 4),
     (Step::Idempotent, 16),
@@ -54,6 +55,7 @@ const ALL: [(Step, usize); 21] = [
     (Step::Time, 6),
     (Step::DeleteRecords, 3),
     (Step::Checkpoint, 6),
+    (Step::DurableEnds, 12),
     (Step::Truncate, 2),
     (Step::TruncateFully, 1),
     (Step::Evict, 3),
@@ -105,6 +107,9 @@ pub(super) struct Swarm {
     pub(super) deaths: u32,
     /// In so many of 1,000 crashes the power is cut; else the process is killed.
     pub(super) power_cuts: u32,
+    /// Sectors that a power cut left unwritten hold what another file had there. Where nobody wrote
+    /// down how far a log was durable, refusing it is right.
+    pub(super) stale: bool,
     /// In so many of 1,000 lives there is a clean stop.
     pub(super) clean_stops: u32,
     /// In so many of 1,000 restarts a derived file is lost or damaged before.
@@ -149,6 +154,7 @@ impl Swarm {
             order: if draw.one_in(2) { NameOrder::Any } else { NameOrder::Kept },
             deaths: *draw.pick(&[200, 800, 1000]).unwrap_or(&800),
             power_cuts: *draw.pick(&[0, 700, 1000, 1000]).unwrap_or(&700),
+            stale: draw.one_in(6),
             clean_stops: *draw.pick(&[0, 200, 600]).unwrap_or(&200),
             derived_damage: *draw.pick(&[0, 0, 300]).unwrap_or(&0),
             beyond,
