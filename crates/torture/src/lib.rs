@@ -5,6 +5,7 @@
 //! * `history`, `world`: what was sent, acknowledged and seen, and what must therefore be there
 //! * `load`, `readback`: the clients of one cycle, and the look after a restart
 //! * `faults`, `mounted`, `node`: what is done to the broker, its disk, its process
+//! * `place`: a temporary folder, and those that killed testers left
 //! * `runs`: the four ways to combine them
 
 pub mod faults;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod mounted;
 pub mod node;
 pub mod payload;
+pub mod place;
 pub mod readback;
 pub mod reading;
 pub mod report;

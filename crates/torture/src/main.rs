@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use ottla_interop::repository;
+use ottla_torture::place::Place;
 use ottla_torture::report::Report;
 use ottla_torture::runs::{self, Mode, Order};
 use rustix::mount::MountFlags;
@@ -80,7 +81,7 @@ fn run() -> anyhow::Result<bool> {
     let place = if mounts {
         own_memory(&target)?
     } else {
-        temporary = temporary_folder()?;
+        temporary = Place::create()?;
         temporary.path().to_owned()
     };
     let seed = options.seed.unwrap_or_else(seed_of_now);
@@ -174,14 +175,6 @@ fn own_memory(target: &Path) -> anyhow::Result<PathBuf> {
             "cannot mount a file system in memory; is this root without the right to mount?",
         )?;
     Ok(place)
-}
-
-/// A folder in memory where there is one.
-fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
-    let memory = Path::new("/dev/shm");
-    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    let folder = tempfile::Builder::new().prefix("ottla-torture-").tempdir_in(parent);
-    folder.context("cannot make a temporary folder")
 }
 
 /// A copy of the binary: it may be built again while the run goes on.

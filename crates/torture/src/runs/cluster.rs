@@ -133,8 +133,32 @@ impl<'a> Cluster<'a> {
         load::create_topics(&self.scene, &mut client)
     }
 
+    /// An episode: at most so many cycles, until the first that something is wrong in, and a last
+    /// look.
+    pub(super) fn cycles(
+        mut self,
+        most: u64,
+        tally: &mut Tally,
+        mut cycle: impl FnMut(&mut Self, &mut Seeded, &mut Tally) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for number in 0..self.episode.left.min(most) {
+            if self.episode.order.is_over(self.episode.start) {
+                break;
+            }
+            let mut seeded = self.episode.seeded.part(number + 10);
+            cycle(&mut self, &mut seeded, tally)?;
+            tally.cycles += 1;
+            if self.has_failed(tally)? {
+                return Ok(());
+            }
+        }
+        self.finish(tally)?;
+        self.has_failed(tally)?;
+        Ok(())
+    }
+
     /// A last look: a clean stop, a start, and everything is there.
-    pub(super) fn finish(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
+    fn finish(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         for round in 0..2 {
             self.scene.begin();
             self.scene.control.disarm()?;
@@ -154,7 +178,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// Takes over what was counted and what went wrong; whether something did.
-    pub(super) fn has_failed(&mut self, tally: &mut Tally) -> anyhow::Result<bool> {
+    fn has_failed(&mut self, tally: &mut Tally) -> anyhow::Result<bool> {
         let violations = {
             let mut world = self.scene.world();
             tally.acked += std::mem::take(&mut world.acked);

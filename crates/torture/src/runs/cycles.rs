@@ -22,22 +22,7 @@ const DISK_BYTES: u64 = 192 << 20;
 
 /// Runs one episode.
 pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()> {
-    let mut cluster = create(episode)?;
-    let count = cluster.episode.left.min(CYCLES);
-    for number in 0..count {
-        if cluster.episode.order.is_over(cluster.episode.start) {
-            break;
-        }
-        let mut seeded = cluster.episode.seeded.part(number + 10);
-        cycle(&mut cluster, &mut seeded, tally)?;
-        tally.cycles += 1;
-        if cluster.has_failed(tally)? {
-            return Ok(());
-        }
-    }
-    cluster.finish(tally)?;
-    cluster.has_failed(tally)?;
-    Ok(())
+    create(episode)?.cycles(CYCLES, tally, cycle)
 }
 
 fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {

@@ -41,22 +41,7 @@ struct Failure {
 /// Runs one episode.
 pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()> {
     let ground = Ground::plain(&episode, &DIRS)?;
-    let mut cluster = Cluster::create(episode, ground, Policy::Whole, settings())?;
-    let count = cluster.episode.left.min(CYCLES);
-    for number in 0..count {
-        if cluster.episode.order.is_over(cluster.episode.start) {
-            break;
-        }
-        let mut seeded = cluster.episode.seeded.part(number + 10);
-        cycle(&mut cluster, &mut seeded, tally)?;
-        tally.cycles += 1;
-        if cluster.has_failed(tally)? {
-            return Ok(());
-        }
-    }
-    cluster.finish(tally)?;
-    cluster.has_failed(tally)?;
-    Ok(())
+    Cluster::create(episode, ground, Policy::Whole, settings())?.cycles(CYCLES, tally, cycle)
 }
 
 fn cycle(cluster: &mut Cluster<'_>, seeded: &mut Seeded, tally: &mut Tally) -> anyhow::Result<()> {

@@ -37,16 +37,9 @@ pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()>
     settings.push(format!("log.dir.free.refuse.bytes={watermark}"));
     settings.push("log.dir.free.warn.bytes=4000000".to_owned());
     settings.push("metadata.log.reserve.bytes=300000".to_owned());
-    let mut cluster = Cluster::create(episode, ground, Policy::Loose, settings)?;
+    let cluster = Cluster::create(episode, ground, Policy::Loose, settings)?;
     Tally::count(&mut tally.grounds, format!("refused below {watermark} free bytes"));
-    cycle(&mut cluster, &mut seeded, tally)?;
-    tally.cycles += 1;
-    if cluster.has_failed(tally)? {
-        return Ok(());
-    }
-    cluster.finish(tally)?;
-    cluster.has_failed(tally)?;
-    Ok(())
+    cluster.cycles(1, tally, |cluster, _, tally| cycle(cluster, &mut seeded, tally))
 }
 
 fn cycle(cluster: &mut Cluster<'_>, seeded: &mut Seeded, tally: &mut Tally) -> anyhow::Result<()> {
