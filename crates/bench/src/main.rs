@@ -7,6 +7,7 @@ mod environment;
 mod figures;
 mod limit;
 mod load;
+mod metadata;
 mod process;
 mod recovery;
 mod report;
@@ -64,6 +65,8 @@ struct Options {
 enum Other {
     /// Many partitions: creation, memory, restarts.
     Scale(scale::Options),
+    /// A long metadata log, and starts that read it.
+    Metadata(metadata::Options),
     /// Gigabytes in many segments, and a start after kill -9.
     Recovery(recovery::Options),
     /// The same bytes between socket and file with no protocol.
@@ -88,6 +91,7 @@ fn main() -> anyhow::Result<()> {
     bench.minutes = options.minutes;
     match &options.other {
         Some(Other::Scale(options)) => return scale::run(&bench, options),
+        Some(Other::Metadata(options)) => return metadata::run(&bench, options),
         Some(Other::Recovery(options)) => return recovery::run(&bench, options),
         Some(Other::Limit(_)) | None => {}
     }

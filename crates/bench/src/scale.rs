@@ -17,6 +17,8 @@ use crate::wire::Client;
 const TOPIC_PARTITIONS_MAX: u32 = 5_000;
 /// A JVM with Kafka needs minutes and gigabytes for more.
 const KAFKA_PARTITIONS_MAX: u32 = 10_000;
+/// Long enough that what comes back every minute is in it.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// How many partitions.
 #[derive(Debug, clap::Args)]
@@ -63,15 +65,17 @@ fn one(bench: &Bench, cell: &Cell, partitions: u32) -> anyhow::Result<()> {
     client.create_topic("first", 1)?;
     let before = process::resident_kib(broker.pid()?)?;
     let topics = topics(partitions)?;
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), broker.cpu_seconds()?);
     for (topic, count) in &topics {
         client.create_topic(topic, *count)?;
     }
     let took = begun.elapsed().as_secs_f64();
+    let used = broker.cpu_seconds()? - used;
     let resident = process::resident_kib(broker.pid()?)?;
     let each = resident.saturating_sub(before) as f64 / f64::from(partitions);
     tell(&format!("  created and usable        {:>10.0} a second", f64::from(partitions) / took));
-    tell(&format!("  resident                  {:>10.1} MiB", resident as f64 / 1024.0));
+    tell(&format!("  CPU of that               {used:>10.2} s"));
+    tell(&format!("  resident                  {:>10.1} MiB", mib(resident)));
     tell(&format!("  resident, each partition  {each:>10.1} KiB"));
     tell(&format!("  open files                {:>10}", process::open_files(broker.pid()?)?));
     for (how, clean) in [("clean stop", true), ("kill -9", false)] {
@@ -85,12 +89,13 @@ fn one(bench: &Bench, cell: &Cell, partitions: u32) -> anyhow::Result<()> {
         let (first, all) = restart(&mut broker, &topics)?;
         tell(&format!("  {how}, then one usable {first:>13.2} s"));
         tell(&format!("  {how}, then all usable {all:>13.2} s"));
+        tell(&format!("  CPU of that               {:>10.2} s", broker.cpu_seconds()?));
     }
     let pid = broker.pid()?;
     tell(&format!("  resident after restart    {:>10.1} MiB", mib(process::resident_kib(pid)?)));
     tell(&format!("  open files after restart  {:>10}", process::open_files(pid)?));
     let before = process::cpu_seconds(pid)?;
-    let idle = Duration::from_secs(20);
+    let idle = IDLE;
     thread::sleep(idle);
     let used = (process::cpu_seconds(pid)? - before) / idle.as_secs_f64() * 100.0;
     tell(&format!("  idle CPU                  {used:>10.2} %"));

@@ -60,6 +60,16 @@ impl Client {
         Ok(())
     }
 
+    /// One request and its answer, of APIs and versions with flexible headers.
+    pub(crate) fn call<M: Message, R: ApiRequest>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> anyhow::Result<M> {
+        self.send(version, request)?;
+        self.receive(1, version)
+    }
+
     /// Waits for the answer to the oldest request.
     pub(crate) fn receive<M: Message>(
         &mut self,
