@@ -17,6 +17,7 @@ use crate::data::{create, delete, fetch, fetched, values, write};
 use crate::fixture::{Client, LIMIT, Running, World};
 use crate::space::{delete_records, set};
 
+const CORDONED: &str = "cordoned.log.dirs";
 const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
 fn until(mut done: impl FnMut() -> bool) {
@@ -89,14 +90,23 @@ fn id_of(world: &World, path: &str) -> Uuid {
         .unwrap()
 }
 
-fn throttle(client: &mut Client, rate: &str) {
+/// Sets a setting of a broker, or of all; gives the error code.
+fn configure(client: &mut Client, broker: &str, name: &'static str, value: &str) -> ErrorCode {
     let config =
-        AlterableConfig { name: RATE.into(), value: Some(rate.into()), ..Default::default() };
-    let resource =
-        AlterConfigsResource { resource_type: 4, configs: vec![config], ..Default::default() };
+        AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
+    let resource = AlterConfigsResource {
+        resource_type: 4,
+        resource_name: broker.into(),
+        configs: vec![config],
+        ..Default::default()
+    };
     let request =
         IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
+    client.ask(1, &request).unwrap().responses[0].error_code.into()
+}
+
+fn throttle(client: &mut Client, rate: &str) {
+    assert_eq!(configure(client, "", RATE, rate), ErrorCode::None);
 }
 
 /// Directories of this kind, wherever.
@@ -391,5 +401,93 @@ fn nothing_is_lost_while_it_moves_to_and_fro() {
     let running = world.start(&[]);
     let mut client = running.client();
     assert!(all(&mut client, "orders", expected.len()) == expected);
+    running.stop();
+}
+
+/// Error code of each directory, and whether it is cordoned.
+fn states(client: &mut Client) -> Vec<(ErrorCode, bool)> {
+    let answer = client.ask(5, &DescribeLogDirsRequest { topics: None, ..Default::default() });
+    let results = answer.unwrap().results;
+    results.iter().map(|result| (result.error_code.into(), result.is_cordoned)).collect()
+}
+
+#[test]
+fn a_cordoned_directory_takes_nothing_new() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let settings = [("log.dirs", "/data,/more")];
+    let running = world.start(&settings);
+    let mut client = running.client();
+    let cordon = |client: &mut Client, dirs: &str| configure(client, "1", CORDONED, dirs);
+    assert_eq!(cordon(&mut client, "/nowhere"), ErrorCode::InvalidRequest);
+    assert_eq!(cordon(&mut client, "*,/more"), ErrorCode::InvalidRequest);
+    assert_eq!(states(&mut client), [(ErrorCode::None, false); 2]);
+    assert_eq!(cordon(&mut client, "/data"), ErrorCode::None);
+    assert_eq!(states(&mut client), [(ErrorCode::None, true), (ErrorCode::None, false)]);
+    for name in ["a", "b", "c"] {
+        create(&mut client, name);
+        assert!(is_at(&mut client, name, "/more"), "{name}");
+        // The controller chose it already, as there is but one.
+        assert_eq!(noted(&running, name), id_of(&world, "/more"));
+    }
+    let cordoned = |running: &Running| {
+        let image = running.controller.image();
+        image.broker(ottla_protocol::NodeId(1)).unwrap().cordoned_log_dirs.clone()
+    };
+    assert_eq!(cordoned(&running), [id_of(&world, "/data")]);
+    assert_eq!(alter(&mut client, "/data", "a", 0), ErrorCode::InvalidReplicaAssignment);
+    assert_eq!(alter(&mut client, "/more", "a", 0), ErrorCode::None);
+    assert_eq!(cordon(&mut client, "/more"), ErrorCode::None);
+    // Out of it is allowed.
+    assert_eq!(alter(&mut client, "/data", "a", 0), ErrorCode::None);
+    until(|| is_at(&mut client, "a", "/data"));
+    running.stop();
+    let running = world.start(&settings);
+    let mut client = running.client();
+    assert_eq!(states(&mut client), [(ErrorCode::None, false), (ErrorCode::None, true)]);
+    assert_eq!(cordoned(&running), [id_of(&world, "/more")]);
+    create(&mut client, "d");
+    assert!(is_at(&mut client, "d", "/data"));
+    assert_eq!(cordon(&mut client, ""), ErrorCode::None);
+    until(|| cordoned(&running).is_empty());
+    running.stop();
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_at_start_takes_only_its_partitions_with_it() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for (name, path) in [("good", "/data"), ("bad", "/more")] {
+        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
+        create(&mut client, name);
+        until(|| noted(&running, name) == id_of(&world, path));
+        write(&mut client, name, b"before");
+    }
+    running.stop();
+    let before = files(&world, "/more", "bad");
+    let start = world.broker_start(&[]);
+    world.disk.set_fault(Some(Box::new(|_, path| {
+        path.starts_with("/more").then_some(DiskErrorKind::Io)
+    })));
+    let running = Running::start(start).unwrap();
+    let mut client = running.client();
+    let there = ErrorCode::KafkaStorageError;
+    assert_eq!(states(&mut client), [(ErrorCode::None, false), (there, false)]);
+    let image = running.controller.image();
+    let of_bad = image.topic("bad").unwrap().partition(0).unwrap();
+    assert_eq!(of_bad.leader, ottla_protocol::NodeId::NONE);
+    assert_eq!(write(&mut client, "good", b"after"), 1);
+    assert_eq!(alter(&mut client, "/data", "bad", 0), ErrorCode::ReplicaNotAvailable);
+    create(&mut client, "new");
+    assert!(is_at(&mut client, "new", "/data"));
+    assert!(places(&mut client, "bad").is_empty(), "it is not created anew");
+    running.stop();
+    world.disk.set_fault(None);
+    assert_eq!(files(&world, "/more", "bad"), before, "nothing was done to it");
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "bad", "/more"));
+    assert_eq!(all(&mut client, "bad", 1), [b"before"]);
+    assert_eq!(write(&mut client, "bad", b"after"), 1);
     running.stop();
 }

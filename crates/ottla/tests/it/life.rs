@@ -108,6 +108,38 @@ fn several_directories_and_listeners() {
 }
 
 #[test]
+fn one_directory_of_several_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = || {
+        let mut command = ottla(dir.path());
+        command.args(["start", "--listen", "127.0.0.1:0", "-o", "log.dirs=a,b"]);
+        command
+    };
+    let away = |name: &str| {
+        std::fs::rename(dir.path().join(name), dir.path().join("away")).unwrap();
+        std::fs::write(dir.path().join(name), "no directory").unwrap();
+    };
+    // A new node begins with all that it is told to have.
+    std::fs::write(dir.path().join("b"), "no directory").unwrap();
+    let ended = run(&mut command());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("data directory b: cannot "), "{}", ended.stderr);
+    std::fs::remove_file(dir.path().join("b")).unwrap();
+    assert_eq!(Node::start(&mut command()).stop().0, Some(0));
+    away("b");
+    let (code, stderr) = Node::start(&mut command()).stop();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("out of service: its partitions are offline"), "{stderr}");
+    std::fs::remove_file(dir.path().join("b")).unwrap();
+    std::fs::rename(dir.path().join("away"), dir.path().join("b")).unwrap();
+    // Without the metadata there is nothing to serve.
+    away("a");
+    let ended = run(&mut command());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("data directory a: cannot "), "{}", ended.stderr);
+}
+
+#[test]
 fn log_lines_are_json_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(start(dir.path()).args(["--log-format", "json", "-o", "foo.bar=1"]));
