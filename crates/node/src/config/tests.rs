@@ -87,6 +87,20 @@ fn directories() {
 }
 
 #[test]
+fn cordoned_directories() {
+    assert!(config("log.dirs=a,b\ncordoned.log.dirs=b").warnings.is_empty());
+    assert!(config("log.dirs=a,b\ncordoned.log.dirs=*").warnings.is_empty());
+    assert_eq!(
+        refusal("log.dirs=a,b\ncordoned.log.dirs=b,c"),
+        "server.properties line 2: cordoned.log.dirs: All entries in cordoned.log.dirs must be present in \
+         log.dirs or log.dir. Missing entries : c"
+    );
+    assert!(
+        refusal("log.dirs=a,b\ncordoned.log.dirs=*,b").contains("must not contain other values")
+    );
+}
+
+#[test]
 fn a_bad_value_names_the_line_and_the_setting() {
     for (text, begin) in [
         ("\nnum.partitions=abc", "server.properties line 2: num.partitions: "),
@@ -180,4 +194,15 @@ fn listen_replaces_the_listeners_for_clients_only() {
     );
     let refused = listen("", "nowhere").unwrap_err().to_string();
     assert!(refused.starts_with("flag --listen: listeners: \"nowhere\""), "{refused}");
+}
+
+#[test]
+fn what_is_dynamic_alone_is_not_read_from_a_file() {
+    let name = "replica.alter.log.dirs.io.max.bytes.per.second";
+    let config = config(&format!("{name}=5"));
+    assert_eq!(config.properties.get(name), None);
+    let wanted = format!(
+        "server.properties line 1: {name} is ignored: it is set while the node runs (kafka-configs)"
+    );
+    assert_eq!(config.warnings, [wanted]);
 }
