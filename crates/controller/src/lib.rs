@@ -28,7 +28,7 @@ pub use error::{ControllerError, FormatError};
 pub use format::{FeatureChoice, FormatOptions, Voters, format};
 pub use handle::{ControllerHandle, Published};
 pub use host::{ByHand, start};
-pub use meta::{Contents, MetaProperties, inspect};
+pub use meta::{Contents, MetaProperties, has_run, inspect};
 pub use options::{ControllerOptions, MetadataLogSettings};
 pub use quorum::{QuorumInfo, QuorumReplica};
 pub use rehearse::{Rehearsed, rehearse};

@@ -6,6 +6,8 @@ use std::path::Path;
 use ottla_env::{Disk, DiskError, Entry, EntryKind};
 use ottla_protocol::{NodeId, Uuid};
 
+use crate::{metadata_log, quorum_file};
+
 /// Whose a log directory is: the content of `meta.properties`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaProperties {
@@ -76,6 +78,14 @@ pub fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Contents, DiskError> {
         _ => format!(" and {rest} others"),
     };
     Ok(Contents::Foreign(format!("{what}{others}, but no {}", ottla_log::MetaProperties::FILE)))
+}
+
+/// Whether a controller has run on a formatted metadata directory.
+///
+/// # Errors
+/// When the disk fails.
+pub fn has_run(disk: &dyn Disk, dir: &Path) -> Result<bool, DiskError> {
+    disk.exists(&dir.join(metadata_log::DIRECTORY).join(quorum_file::FILE))
 }
 
 /// A metadata log without `meta.properties` is only there when a format did not finish: then it

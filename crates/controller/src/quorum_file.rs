@@ -11,7 +11,7 @@ use ottla_raft::{QuorumState, ReplicaKey, VoterSet};
 
 use crate::error::ControllerError;
 
-const FILE: &str = "quorum-state";
+pub(crate) const FILE: &str = "quorum-state";
 
 /// The state on disk; a new one when there is none.
 pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<QuorumState, ControllerError> {

@@ -120,6 +120,11 @@ pub(crate) fn prepare(
                 .to_owned(),
         });
     }
+    if unusable == Unusable::Offline
+        && let Some(first) = empty.first().filter(|_| known.is_some())
+    {
+        check_unused(world, config, first)?;
+    }
     if !empty.is_empty() {
         write(world, config, request, known, empty)?;
     }
@@ -144,6 +149,22 @@ pub(crate) fn prepare(
     let place = |one: &Directory| config.log_dirs.iter().position(|p| p == one.log_dir.path());
     directories.sort_by_key(place);
     Ok(directories)
+}
+
+/// A node that has run may have data in a directory that is empty now: its disk may not be mounted.
+/// As in Kafka it does not start on a new one there, or that data would seem to be gone.
+fn check_unused(world: &World, config: &Config, empty: &Path) -> Result<(), NodeError> {
+    let metadata = &config.metadata_log_dir;
+    let ran = ottla_controller::has_run(&*world.disk, metadata)
+        .map_err(|error| of_disk(metadata, error))?;
+    if !ran {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "data directory {} is empty, though this node has run: is its disk mounted? If it is new, \
+         `ottla format --ignore-formatted` with the same settings makes it ready",
+        empty.display()
+    )))
 }
 
 /// Whether the disk does not let the directory be used, as opposed to what is in it.

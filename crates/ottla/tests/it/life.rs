@@ -131,7 +131,20 @@ fn one_directory_of_several_that_cannot_be_read() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("out of service: its partitions are offline"), "{stderr}");
     std::fs::remove_file(dir.path().join("b")).unwrap();
+    // Its disk is not mounted.
+    std::fs::create_dir(dir.path().join("b")).unwrap();
+    let ended = run(&mut command());
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("data directory b is empty, though this"), "{}", ended.stderr);
+    std::fs::remove_dir_all(dir.path().join("b")).unwrap();
     std::fs::rename(dir.path().join("away"), dir.path().join("b")).unwrap();
+    // Another one is added.
+    let mut format = ottla(dir.path());
+    format.args(["format", "--ignore-formatted", "-o", "log.dirs=a,b,c"]);
+    assert_eq!(run(&mut format).code, Some(0));
+    let mut three = ottla(dir.path());
+    three.args(["start", "--listen", "127.0.0.1:0", "-o", "log.dirs=a,b,c"]);
+    assert_eq!(Node::start(&mut three).stop().0, Some(0));
     // Without the metadata there is nothing to serve.
     away("a");
     let ended = run(&mut command());
