@@ -33,6 +33,7 @@ pub const PLANTED: &[&str] = &[
     "compaction-drops-marker",
     "compaction-forgets-producer",
     "cleaned-not-synced",
+    "cleaned-indexes-not-synced",
     "swap-old-segments-first",
     "swap-not-synced",
     "swap-indexes-first",

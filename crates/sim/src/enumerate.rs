@@ -159,6 +159,23 @@ pub fn run(different: u64, jobs: usize) -> Report {
     report
 }
 
+/// Plays the sequences on this thread, with up to `most` states of each place in turn, until
+/// something is found; gives after how many starts.
+#[cfg(feature = "planted")]
+pub(crate) fn look(most: u64) -> Option<(u64, Violation)> {
+    let mut starts = 0;
+    for script in crate::log::scripts().into_iter().chain(crate::metadata::scripts()) {
+        let played = Mutex::default();
+        let outcome = guarded(|| in_turn(script.as_ref(), &played, most));
+        let mut played = lock(&played);
+        starts += played.starts;
+        if let Some(violation) = outcome.err().or_else(|| played.violations.pop()) {
+            return Some((starts, violation));
+        }
+    }
+    None
+}
+
 fn lock(played: &Mutex<Played>) -> MutexGuard<'_, Played> {
     played.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+#[cfg(feature = "planted")]
+use ottla_sim::Violation;
 use ottla_sim::{Failure, World, enumerate, run_seed, session};
 
 /// A seeded, deterministic torture of the storage on a simulated disk.
@@ -144,20 +146,27 @@ fn planted(seeds: u64, options: &Options) -> bool {
     let begun = Instant::now();
     let found = ottla_sim::planted::hunt(seeds, options.jobs, &options.only);
     for one in &found {
-        match &one.failure {
-            Some(failure) => println!(
-                "{:40} found within {:>5} seeds, by {}",
-                one.name,
-                one.seeds,
-                failure.violation.to_string().chars().take(110).collect::<String>()
-            ),
-            None => println!("{:40} NOT FOUND in {} seeds", one.name, one.seeds),
+        let by =
+            |violation: &Violation| violation.to_string().chars().take(100).collect::<String>();
+        match (&one.violation, one.starts) {
+            (Some(violation), None) => {
+                let by = by(violation);
+                println!("{:40} found within {:>5} seeds, by {by}", one.name, one.seeds);
+            }
+            (Some(violation), Some(starts)) => {
+                let by = by(violation);
+                println!("{:40} found within {starts} states after a crash, by {by}", one.name);
+            }
+            (None, _) => println!("{:40} NOT FOUND in {} seeds", one.name, one.seeds),
         }
     }
-    let missed = found.iter().filter(|one| one.failure.is_none()).count();
-    let slowest = found.iter().map(|one| one.seeds).max().unwrap_or(0);
+    let missed = found.iter().filter(|one| one.violation.is_none()).count();
+    let by_states = found.iter().filter(|one| one.starts.is_some()).count();
+    let by_seeds = found.iter().filter(|one| one.starts.is_none());
+    let slowest = by_seeds.map(|one| one.seeds).max().unwrap_or(0);
     println!(
-        "sim: {} of {} mistakes found, each within {slowest} seeds, {:.1} s",
+        "sim: {} of {} mistakes found, {by_states} of them in states after a crash, the others each \
+         within {slowest} seeds, {:.1} s",
         found.len() - missed,
         found.len(),
         begun.elapsed().as_secs_f64()

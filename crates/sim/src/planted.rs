@@ -8,7 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ottla_env::{PLANTED, plant};
 
 use crate::World;
-use crate::run::{Failure, run_seed};
+use crate::enumerate;
+use crate::run::run_seed;
+use crate::violation::Violation;
+
+/// So many states of each place are made for what the seeds do not find.
+const STATES: u64 = 64;
 
 /// What became of one mistake.
 #[derive(Clone, Debug)]
@@ -17,11 +22,14 @@ pub struct Found {
     pub name: &'static str,
     /// Seeds that were run until it was found, or in vain.
     pub seeds: u64,
+    /// In vain: then so many starts from states after a crash, until it was found.
+    pub starts: Option<u64>,
     /// What gave it away; `None` when it was not found.
-    pub failure: Option<Failure>,
+    pub violation: Option<Violation>,
 }
 
-/// Looks for each mistake in at most `seeds_max` seeds, on `jobs` threads; only those whose names
+/// Looks for each mistake in at most `seeds_max` seeds, then in the states after a crash of scripted
+/// sequences, on `jobs` threads; only those whose names
 /// contain `only`.
 #[must_use]
 pub fn hunt(seeds_max: u64, jobs: usize, only: &str) -> Vec<Found> {
@@ -69,9 +77,13 @@ fn look_for(name: &'static str, seeds_max: u64) -> Found {
             let (_, without) = run_seed(world, seed, false);
             plant(Some(name));
             if without.is_none() {
-                return Found { name, seeds, failure };
+                let violation = failure.map(|failure| failure.violation);
+                return Found { name, seeds, starts: None, violation };
             }
         }
     }
-    Found { name, seeds, failure: None }
+    // The sequences find nothing without a mistake: that is looked at on its own.
+    let found = enumerate::look(STATES);
+    let starts = found.as_ref().map(|(starts, _)| *starts);
+    Found { name, seeds, starts, violation: found.map(|(_, violation)| violation) }
 }

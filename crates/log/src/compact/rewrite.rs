@@ -140,11 +140,15 @@ impl Output {
             file.write_at(&[Bytes::from(self.aborted)], 0)?;
             file.sync_data()?;
         }
-        for file in [self.file, segment.offset_index_file()?, segment.time_index_file()?] {
+        let files = [self.file, segment.offset_index_file()?, segment.time_index_file()?];
+        for (at, file) in files.into_iter().enumerate() {
             if let Some(ms) = modified_ms {
                 file.set_modified_ms(ms)?;
             }
-            if !planted("cleaned-not-synced") {
+            let is_index = at > 0;
+            if !planted("cleaned-not-synced")
+                && !(is_index && planted("cleaned-indexes-not-synced"))
+            {
                 file.sync_data()?;
             }
         }

@@ -37,14 +37,16 @@ enum Do {
     Retain,
     RemoveBuried,
     StopCleanly,
+    /// From here on there is no space, now and then.
+    Scarce,
     /// The process dies; the disk does not.
     Kill,
 }
 
 use Do::{
     Append, Checkpoint, Commit, Compact, DeleteRecords, EndTransaction, Flush, Idempotent, Kill,
-    NewEpoch, RemoveBuried, Replicate, Retain, Start, Step, StopCleanly, Transaction, Truncate,
-    TruncateFully,
+    NewEpoch, RemoveBuried, Replicate, Retain, Scarce, Start, Step, StopCleanly, Transaction,
+    Truncate, TruncateFully,
 };
 
 #[derive(Clone, Copy)]
@@ -134,6 +136,10 @@ impl Sequence {
         Self { batch_bytes: PAGES, variants: 2, ..self }
     }
 
+    const fn varied(self, variants: u64) -> Self {
+        Self { variants, ..self }
+    }
+
     const fn of_two(self) -> Self {
         Self { partitions: 2, ..self }
     }
@@ -202,6 +208,13 @@ const ALL: &[Sequence] = &[
         .pages()
         .segments(20_000)
         .compacted(),
+    sequence(
+        "roll without space",
+        FILLED,
+        &[Scarce, Append, Append, Append, Append, Append, Commit],
+    )
+    .small()
+    .varied(6),
     sequence("retention", LONG, &[Retain, Commit, RemoveBuried, Append, Commit]).small(),
     sequence("retention, pages", LONG, &[Retain, Append, Commit, RemoveBuried, Append, Commit])
         .pages()
@@ -353,6 +366,10 @@ impl World {
             Do::Checkpoint => self.checkpoint(0),
             Do::RemoveBuried => self.remove_buried(0),
             Do::StopCleanly => self.stop_cleanly(),
+            Do::Scarce => {
+                self.disk.set_rates(FaultRates { no_space: 150_000, ..FaultRates::default() });
+                Ok(())
+            }
             Do::Kill => {
                 self.end_process();
                 self.only_synced_is_safe = false;
@@ -402,6 +419,7 @@ impl World {
             | Do::Checkpoint
             | Do::RemoveBuried
             | Do::StopCleanly
+            | Do::Scarce
             | Do::Kill => Ok(()),
         }
     }
