@@ -159,12 +159,15 @@ pub fn run(different: u64, jobs: usize) -> Report {
     report
 }
 
-/// Plays the sequences on this thread, with up to `most` states of each place in turn, until
-/// something is found; gives after how many starts.
+/// Plays the sequences whose names contain `about` on this thread, with up to `most` states of each
+/// place in turn, until something is found; gives after how many starts.
 #[cfg(feature = "planted")]
-pub(crate) fn look(most: u64) -> Option<(u64, Violation)> {
+pub(crate) fn look(about: &str, most: u64) -> Option<(u64, Violation)> {
     let mut starts = 0;
     for script in crate::log::scripts().into_iter().chain(crate::metadata::scripts()) {
+        if !script.name().contains(about) {
+            continue;
+        }
         let played = Mutex::default();
         let outcome = guarded(|| in_turn(script.as_ref(), &played, most));
         let mut played = lock(&played);

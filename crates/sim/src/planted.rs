@@ -15,6 +15,10 @@ use crate::violation::Violation;
 /// So many states of each place are made for what the seeds do not find.
 const STATES: u64 = 64;
 
+/// Mistakes whose names begin so are looked for in the sequences whose names contain this.
+const ABOUT: [(&str, &str); 3] =
+    [("swap-", "compaction"), ("cleaned-", "compaction"), ("rollback-", "without space")];
+
 /// What became of one mistake.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -83,7 +87,8 @@ fn look_for(name: &'static str, seeds_max: u64) -> Found {
         }
     }
     // The sequences find nothing without a mistake: that is looked at on its own.
-    let found = enumerate::look(STATES);
+    let about = ABOUT.iter().find(|(begins, _)| name.starts_with(begins));
+    let found = enumerate::look(about.map_or("", |(_, about)| about), STATES);
     let starts = found.as_ref().map(|(starts, _)| *starts);
     Found { name, seeds, starts, violation: found.map(|(_, violation)| violation) }
 }
