@@ -13,15 +13,18 @@ pub(super) enum Due {
     Tail,
     /// The log's start has moved: where it is now is to be written down, and what lies below goes.
     Start,
+    /// The log has something that may go, now or later.
+    Retention,
 }
 
 impl Due {
-    const ALL: [Self; 2] = [Self::Tail, Self::Start];
+    const ALL: [Self; 3] = [Self::Tail, Self::Start, Self::Retention];
 
     fn bit(self) -> u8 {
         match self {
             Self::Tail => 1,
             Self::Start => 2,
+            Self::Retention => 4,
         }
     }
 }
@@ -32,7 +35,7 @@ pub(super) struct Noted(AtomicU8);
 
 /// The lists. A partition is on each of them once at most.
 pub(super) struct Attention<T> {
-    lists: [(Due, Mutex<Vec<Weak<T>>>); 2],
+    lists: [(Due, Mutex<Vec<Weak<T>>>); 3],
 }
 
 impl<T> Default for Attention<T> {

@@ -145,6 +145,11 @@ impl HostedPartition {
         self.attention.note(due, &self.noted, self);
     }
 
+    /// As it was created: there is nothing that could go.
+    pub(super) fn is_blank(&self) -> bool {
+        self.with_log(|log| log.segment_count() == 1 && log.size_bytes() == 0)
+    }
+
     /// What it was noted for.
     pub(super) fn noted(&self) -> &Noted {
         &self.noted
@@ -211,6 +216,7 @@ impl HostedPartition {
             self.commit_soon();
         }
         self.note(Due::Tail);
+        self.note(Due::Retention);
         deliver(effects);
         Ok((appended, log_start))
     }

@@ -18,7 +18,7 @@ use ottla_protocol::{ErrorCode, NodeId, TopicId};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use super::attention::Attention;
+use super::attention::{Attention, Due};
 use super::damage::KnownDamage;
 use super::future::Moves;
 use super::metadata::OnChanges;
@@ -219,6 +219,10 @@ impl Partitions {
             *hosted.open.entry(key.0).or_default() += 1;
         }
         hosted.sort_in(&partition);
+        drop(hosted);
+        if !partition.is_blank() {
+            partition.note(Due::Retention);
+        }
     }
 
     /// It cannot be opened; clients are told `why`.

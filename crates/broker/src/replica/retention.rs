@@ -15,9 +15,12 @@ use super::{HostedPartition, Partitions};
 impl Partitions {
     /// Applies the retention settings of all partitions.
     pub(crate) fn retain(&self, now: Millis) {
-        for hosted in self.all() {
+        for hosted in self.attention.take(Due::Retention, HostedPartition::noted) {
             if let Err(error) = hosted.retain(now) {
                 warn!(partition = %hosted.name, %error, "old segments are not looked for");
+            }
+            if !hosted.is_blank() {
+                hosted.note(Due::Retention);
             }
         }
         self.remove_old_segments();

@@ -90,6 +90,30 @@ fn retention_follows_the_settings_and_is_there_after_a_restart() {
 }
 
 #[test]
+fn what_a_start_finds_goes_in_time_and_so_does_what_comes_later() {
+    let world = World::new();
+    let running = world.start(OFTEN);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    write_many(&mut client, "orders", 4);
+    running.stop();
+
+    let running = world.start(OFTEN);
+    let mut client = running.client();
+    // Nobody appends: it is the start that knows of it.
+    set(&mut client, "orders", "retention.ms", "1000");
+    world.clock.advance_ms(2000);
+    until(|| list_offset(&mut client, "orders", 0).0 == 4);
+    // There was nothing in it for a while.
+    for end in 5..7 {
+        write(&mut client, "orders", b"x");
+        world.clock.advance_ms(2000);
+        until(|| list_offset(&mut client, "orders", 0).0 == end);
+    }
+    running.stop();
+}
+
+#[test]
 fn deleted_records_make_room_after_the_delay() {
     let world = World::new();
     let mut settings = OFTEN.to_vec();
