@@ -3,6 +3,7 @@
 
 mod bench;
 mod broker;
+mod compaction;
 mod environment;
 mod figures;
 mod limit;
@@ -67,6 +68,8 @@ enum Other {
     Scale(scale::Options),
     /// A long metadata log, and starts that read it.
     Metadata(metadata::Options),
+    /// Latency of producing while a log is compacted.
+    Compaction(compaction::Options),
     /// Gigabytes in many segments, and a start after kill -9.
     Recovery(recovery::Options),
     /// The same bytes between socket and file with no protocol.
@@ -92,6 +95,7 @@ fn main() -> anyhow::Result<()> {
     match &options.other {
         Some(Other::Scale(options)) => return scale::run(&bench, options),
         Some(Other::Metadata(options)) => return metadata::run(&bench, options),
+        Some(Other::Compaction(options)) => return compaction::run(&bench, options),
         Some(Other::Recovery(options)) => return recovery::run(&bench, options),
         Some(Other::Limit(_)) | None => {}
     }
