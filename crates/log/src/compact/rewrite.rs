@@ -146,9 +146,9 @@ impl Output {
                 file.set_modified_ms(ms)?;
             }
             let is_index = at > 0;
-            if !planted("cleaned-not-synced")
-                && !(is_index && planted("cleaned-indexes-not-synced"))
-            {
+            let unsynced = planted("cleaned-not-synced")
+                || (is_index && planted("cleaned-indexes-not-synced"));
+            if !unsynced {
                 file.sync_data()?;
             }
         }
