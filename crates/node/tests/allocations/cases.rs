@@ -87,9 +87,9 @@ impl Topics {
         let large = produce(self.large, 1, &batch(LARGE, 1024));
         let wide = produce(self.wide, WIDE_PARTITIONS, &one);
         vec![
-            case("1 record of 100 B", small, 1, 40.0, 5_000.0),
-            case("100 records of 1 KiB", large, LARGE, 40.0, 310_000.0),
-            case("16 partitions, 1 record of 100 B each", wide, 16, 310.0, 43_000.0),
+            case("1 record of 100 B", small, 1, 44.0, 5_500.0),
+            case("100 records of 1 KiB", large, LARGE, 44.0, 310_000.0),
+            case("16 partitions, 1 record of 100 B each", wide, 16, 320.0, 45_000.0),
         ]
     }
 
