@@ -80,10 +80,14 @@ impl Figures {
     }
 }
 
+/// The median, and the range when there is one.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (low, high) = (shown(self.low()), shown(self.high()));
-        write!(f, "{} ({low} to {high})", shown(self.median()))
+        f.write_str(&shown(self.median()))?;
+        match self.sorted.as_slice() {
+            [] | [_] => Ok(()),
+            _ => write!(f, " ({} to {})", shown(self.low()), shown(self.high())),
+        }
     }
 }
 
@@ -115,7 +119,9 @@ mod tests {
     #[test]
     fn the_median_is_in_the_middle() {
         let mut figures = Figures::default();
-        for figure in [3.0, 1.0, 2.0] {
+        figures.push(3.0);
+        assert_eq!(figures.to_string(), "3.00");
+        for figure in [1.0, 2.0] {
             figures.push(figure);
         }
         assert_eq!(figures.to_string(), "2.00 (1.00 to 3.00)");

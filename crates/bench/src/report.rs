@@ -139,7 +139,7 @@ impl Done {
         let Some(figures) = cells.get(figure) else { return String::new() };
         let mut text = figures.to_string();
         if let Some(reference) = self.reference(cell, figure) {
-            text.push_str(&format!(" {} x", shown(figures.median() / reference)));
+            text.push_str(&format!(" [{} x]", shown(figures.median() / reference)));
         }
         text
     }
@@ -240,10 +240,10 @@ mod tests {
     #[test]
     fn a_table_has_figures_ratios_and_verdicts() {
         let expected = [
-            "|           | ottla, os                   | kafka               | goal                    |",
-            "|-----------|-----------------------------|---------------------|-------------------------|",
-            "| thousands | 60.0 (60.0 to 60.0) 6.00 x  | 10.0 (10.0 to 10.0) | at least 5 x kafka: met |",
-            "| ms        | 4.00 (4.00 to 4.00) 0.500 x | 8.00 (8.00 to 8.00) | at most 3.00: MISSED    |",
+            "|           | ottla, os      | kafka | goal                    |",
+            "|-----------|----------------|-------|-------------------------|",
+            "| thousands | 60.0 [6.00 x]  | 10.0  | at least 5 x kafka: met |",
+            "| ms        | 4.00 [0.500 x] | 8.00  | at most 3.00: MISSED    |",
         ];
         assert_eq!(done().table(), expected);
     }
