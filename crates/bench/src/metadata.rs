@@ -65,7 +65,7 @@ pub(crate) fn run(bench: &Bench, options: &Options) -> anyhow::Result<()> {
 fn one(bench: &Bench, cell: &Cell, options: &Options) -> anyhow::Result<()> {
     let groups = options.records.div_ceil(SETTINGS.len() as u64).max(1);
     tell(&format!("{}, {} records of metadata", cell.name, options.records));
-    for (how, settings) in [("from a snapshot", &[][..]), ("without one", &NO_SNAPSHOTS)] {
+    for (how, settings) in [("with snapshots", &[][..]), ("without them", &NO_SNAPSHOTS)] {
         let mut broker = bench.prepare(cell, settings)?;
         broker.launch(None)?;
         broker.await_port()?;
