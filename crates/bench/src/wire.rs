@@ -19,6 +19,8 @@ use ottla_protocol::{
 };
 use ottla_records::{BatchBuilder, BatchOptions};
 
+/// Records of 1 KiB in a batch of just under 1 MB, Kafka's largest by default.
+pub(crate) const BATCH_RECORDS: u64 = 950;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Creating partitions, and a start with many of them, may take longer.
 const LEADERS_LIMIT: Duration = Duration::from_secs(600);

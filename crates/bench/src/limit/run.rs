@@ -16,9 +16,6 @@ use crate::load::Moved;
 use crate::report::tell;
 use crate::{process, wire};
 
-/// Records of 1 KiB in a batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
-
 /// What is moved: the same bytes, cut in the same way, as in the scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
@@ -78,11 +75,11 @@ impl Limit {
 impl Shape {
     /// Records of 1 KiB in batches of up to 1 MB over four connections to 16 files, about `mib`.
     pub(crate) fn large_batches(mib: u64) -> anyhow::Result<Self> {
-        let batch = wire::batch(BATCH_RECORDS, 1024)?;
+        let batch = wire::batch(wire::BATCH_RECORDS, 1024)?;
         let (connections, files) = (4, 4);
         let batches = ((mib << 20) / batch.len() as u64 / connections).max(1);
         let connections = usize::try_from(connections)?;
-        Ok(Self { batch, batch_records: BATCH_RECORDS, connections, files, batches })
+        Ok(Self { batch, batch_records: wire::BATCH_RECORDS, connections, files, batches })
     }
 
     fn records(&self) -> u64 {

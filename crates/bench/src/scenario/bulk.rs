@@ -16,6 +16,8 @@ use crate::load::{Fill, Moved, Produce, Record, Sending, Target};
 use crate::report::LOAD_BUSY;
 use crate::{process, wire};
 
+pub(super) use crate::wire::BATCH_RECORDS;
+
 pub(super) const PER_CORE: &str = "records per broker core-second, thousands";
 pub(super) const PREPARED_PER_CORE: &str =
     "prepared bytes: records per broker core-second, thousands";
@@ -25,8 +27,6 @@ pub(super) const PREPARED_PER_SECOND: &str = "prepared bytes: records per second
 pub(super) const KIB: Record = Record { bytes: 1024, fill: Fill::Random };
 pub(super) const PARTITIONS: u32 = 16;
 pub(super) const CONNECTIONS: u32 = 4;
-/// Records of 1 KiB in a prepared batch of just under 1 MB.
-pub(super) const BATCH_RECORDS: u64 = 950;
 pub(super) const IN_FLIGHT: usize = 5;
 const TOOL_LIMIT: Duration = Duration::from_secs(1800);
 
