@@ -54,7 +54,8 @@ impl Bench {
     /// An empty broker, ready for [`Broker::launch`]. What earlier ones wrote is on disk by now.
     pub(crate) fn prepare(&self, cell: &Cell, more: &[&str]) -> anyhow::Result<Broker> {
         program::run(&mut Command::new("sync"), LIMIT)?;
-        Broker::prepare(&self.builds, &self.data, cell, more)
+        let kept = self.short.then(|| self.data.join("kafka-formatted"));
+        Broker::prepare(&self.builds, &self.data, cell, more, kept.as_deref())
     }
 
     /// A broker that serves, bound to its core.
