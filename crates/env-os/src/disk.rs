@@ -2,7 +2,7 @@
 //! Must not know what the files mean.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use ottla_env::{
     Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode,
 };
+
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::direct;
 
@@ -186,6 +188,25 @@ impl DiskFile for OsFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> Result<Option<usize>, DiskError> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = position.saturating_add(done as u64);
+            let slices = &mut [IoSliceMut::new(rest)];
+            match rustix::io::preadv2(&self.file, slices, at, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(Errno::INTR) => {}
+                // The rest is not in memory, or this file system cannot say.
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return Ok((done > 0).then_some(done));
+                }
+                Err(e) => return Err(DiskError::from_io(&e.into(), "read", &self.path)),
+            }
+        }
+        Ok(Some(done))
     }
 
     fn write_at(&self, slices: &[Bytes], mut position: u64) -> Result<(), DiskError> {

@@ -69,6 +69,15 @@ pub trait DiskFile: Send + Sync + Debug {
     /// When the device fails.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, DiskError>;
 
+    /// As [`DiskFile::read_at`], but only what is in memory already, which may be less; `None` when
+    /// the device would have to be waited for at once.
+    ///
+    /// # Errors
+    /// As [`DiskFile::read_at`].
+    fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> Result<Option<usize>, DiskError> {
+        self.read_at(buffer, position).map(Some)
+    }
+
     /// Writes all `slices`, one after the other, from `position` on. A gap before `position`
     /// reads as zeros.
     ///

@@ -37,6 +37,13 @@ impl FileSlot {
         Ok(file)
     }
 
+    /// The file, if it is open, and nobody is opening it.
+    pub(crate) fn opened(&self) -> Option<Arc<dyn DiskFile>> {
+        let file = self.file.try_lock()?.as_ref().map(Arc::clone)?;
+        self.used.store(true, Ordering::Relaxed);
+        Some(file)
+    }
+
     /// Closes the file, as far as this slot is concerned.
     pub(crate) fn close(&self) {
         *self.file.lock() = None;

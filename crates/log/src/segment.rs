@@ -259,6 +259,14 @@ impl Segment {
         self.open(&self.log, names::LOG)
     }
 
+    /// The `.log`, if it is open and nothing is known against it.
+    pub(crate) fn log_file_if_open(&self) -> Option<Arc<dyn DiskFile>> {
+        let file = self.log.opened()?;
+        self.check_not_replaced().ok()?;
+        self.dir.check().ok()?;
+        Some(file)
+    }
+
     pub(crate) fn offset_index_file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
         self.open(&self.offset_index, names::OFFSET_INDEX)
     }

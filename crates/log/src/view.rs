@@ -151,42 +151,35 @@ impl LogView {
             let error = BatchError::Torn { needed: size, available };
             return Err(damaged(&*file, start.position, &error));
         }
-        let whole = |at: usize| start.buffer.get(at..).unwrap_or_default();
-        let mut end = start.at;
-        let mut next_offset = request.from;
-        while let Ok(batch) = Batch::parse(whole(end)) {
-            let header = batch.header();
-            let taken = end - start.at;
-            let fits =
-                taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
-            let position = start.position + taken as u64;
-            let last = header.last_offset();
-            if taken == 0 && (last >= bound || last < header.base_offset) {
-                // No checksum covers the offset.
-                let what = format!("at byte {position}, a batch ends at offset {last}");
-                return Err(LogError::corrupt(file.path(), what));
-            }
-            if !fits || last >= request.up_to.min(bound) || last < header.base_offset {
-                if taken == 0 && fits {
-                    // It reaches too far, if it is sound.
-                    batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
-                }
-                break;
-            }
-            if header.base_offset < next_offset && taken > 0 {
-                // Its offset is wrong, or that of the batch before.
-                return Err(misplaced(&*file, position, header.base_offset));
-            }
-            batch.verify_crc().map_err(|e| damaged(&*file, position, &e))?;
-            next_offset = header.next_offset();
-            end += batch.size();
+        take_batches(segment, &*file, start, bound, request).map(Some)
+    }
+
+    /// As [`LogView::read`], when that waits for nothing: the reader goes on where one has been
+    /// before, and the file is open and in memory. `None` tells nothing else.
+    #[must_use]
+    pub fn read_at_hand(&self, request: &ReadRequest) -> Option<Fetched> {
+        if request.from < self.log_start {
+            return None;
         }
-        let mut fetched = Fetched::empty(request.from);
-        if end > start.at {
-            segment.remember(next_offset, start.position + (end - start.at) as u64);
-            fetched.push(Bytes::from(start.buffer).slice(start.at..end), next_offset);
+        let after = self.segments.partition_point(|s| s.base <= request.from);
+        let segment = self.segments.get(after.checked_sub(1)?)?;
+        let bound = self.segments.get(after).map_or(GROWING, |s| s.base);
+        let position = segment.known_place(request.from)?;
+        let file = segment.log_file_if_open()?;
+        let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
+        let mut buffer = vec![0; request.max_bytes.saturating_add(HEADER_LEN).min(left)];
+        let read = file.read_cached_at(&mut buffer, position).ok()??;
+        buffer.truncate(read);
+        // Not much more is held than is sent.
+        buffer.shrink_to(buffer.capacity() / 2);
+        let first = BatchHeader::parse(&buffer).ok()?;
+        let fits = first.size() <= request.max_bytes || request.at_least_one;
+        if first.base_offset < request.from || first.size() > buffer.len() || !fits {
+            return None;
         }
-        Ok(Some(fetched))
+        let start = Start { buffer, at: 0, position };
+        let fetched = take_batches(segment, &*file, start, bound, request).ok()?;
+        (fetched.bytes > 0).then_some(fetched)
     }
 
     /// Looks up a timestamp: the first record at or after it, [`timestamps::MAX`], or `None` when
@@ -400,6 +393,53 @@ fn check_batch(file: &dyn DiskFile, position: u64, end: u64) -> Result<(), LogEr
     let size = BatchHeader::parse(&header).map_err(bad)?.size();
     let bytes = read(file, position, end, size)?;
     Batch::parse(&bytes).and_then(|batch| batch.verify_crc()).map_err(bad)
+}
+
+/// The batches from `start` on that the request asks for. All end before `bound`, and their CRCs
+/// are right.
+fn take_batches(
+    segment: &Segment,
+    file: &dyn DiskFile,
+    start: Start,
+    bound: Offset,
+    request: &ReadRequest,
+) -> Result<Fetched, LogError> {
+    let whole = |at: usize| start.buffer.get(at..).unwrap_or_default();
+    let mut end = start.at;
+    let mut next_offset = request.from;
+    while let Ok(batch) = Batch::parse(whole(end)) {
+        let header = batch.header();
+        let taken = end - start.at;
+        let fits =
+            taken + batch.size() <= request.max_bytes || (taken == 0 && request.at_least_one);
+        let position = start.position + taken as u64;
+        let last = header.last_offset();
+        if taken == 0 && (last >= bound || last < header.base_offset) {
+            // No checksum covers the offset.
+            let what = format!("at byte {position}, a batch ends at offset {last}");
+            return Err(LogError::corrupt(file.path(), what));
+        }
+        if !fits || last >= request.up_to.min(bound) || last < header.base_offset {
+            if taken == 0 && fits {
+                // It reaches too far, if it is sound.
+                batch.verify_crc().map_err(|e| damaged(file, position, &e))?;
+            }
+            break;
+        }
+        if header.base_offset < next_offset && taken > 0 {
+            // Its offset is wrong, or that of the batch before.
+            return Err(misplaced(file, position, header.base_offset));
+        }
+        batch.verify_crc().map_err(|e| damaged(file, position, &e))?;
+        next_offset = header.next_offset();
+        end += batch.size();
+    }
+    let mut fetched = Fetched::empty(request.from);
+    if end > start.at {
+        segment.remember(next_offset, start.position + (end - start.at) as u64);
+        fetched.push(Bytes::from(start.buffer).slice(start.at..end), next_offset);
+    }
+    Ok(fetched)
 }
 
 /// At most `want` bytes from `position`, never beyond `end`.

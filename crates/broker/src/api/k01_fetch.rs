@@ -28,6 +28,11 @@ use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolat
 /// read for this answer alone.
 const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// So much of a partition is read on the worker itself when it is in the page cache: copying it
+/// takes less than waking another thread and the other connections notice. Consumers ask for no
+/// more by default.
+const AT_HAND_BYTES_MAX: usize = 1024 * 1024;
+
 /// A read of the tail gives no more batches, whatever the client's limits: it has all it can get.
 const PIECES_MAX: usize = 1000;
 
@@ -154,7 +159,13 @@ impl Pass {
                 Ok(Ok(mut read)) if needs_files(&read) => {
                     let room = COLD_BYTES_MAX.saturating_sub(self.cold_bytes);
                     read.request.max_bytes = read.request.max_bytes.min(room);
-                    return Some(read);
+                    self.cold_bytes += read_at_hand(&mut read);
+                    // A reader that lags behind is not kept waiting for more, as in Kafka.
+                    self.found.urgent |= self.cold_bytes > 0;
+                    if needs_files(&read) {
+                        return Some(read);
+                    }
+                    self.take(cx, context, complete(read));
                 }
                 Ok(read) => self.take(cx, context, read.and_then(complete)),
                 Err(error @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)) => {
@@ -272,6 +283,18 @@ fn needs_files(read: &FetchRead) -> bool {
 fn has_transactions(batches: &[u8]) -> bool {
     Batches::new(batches)
         .any(|batch| batch.map_or(true, |batch| batch.header().attributes.is_transactional()))
+}
+
+/// Reads from files what waits for no disk; how many bytes that was.
+fn read_at_hand(read: &mut FetchRead) -> usize {
+    let Answer::Lookup(lookup) = &read.batches else { return 0 };
+    if read.request.max_bytes > AT_HAND_BYTES_MAX {
+        return 0;
+    }
+    let Some(fetched) = lookup.read_at_hand(&read.request) else { return 0 };
+    let bytes = fetched.bytes;
+    read.batches = Answer::Ready(fetched);
+    bytes
 }
 
 /// What a partition gives. Reads files, where the batches are not in memory or transactions may

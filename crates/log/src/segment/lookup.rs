@@ -165,6 +165,13 @@ impl Segment {
         Ok(bytes.get(..n).and_then(|b| BatchHeader::parse(b).ok()))
     }
 
+    /// Where the first batch that ends at or after `offset` begins, if that was noted.
+    pub(crate) fn known_place(&self, offset: Offset) -> Option<u64> {
+        let state = self.state.lock();
+        let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
+        hint.map(|hint| u64::from(hint.position))
+    }
+
     /// Notes that the batch at `position` is the first that ends at or after `offset`.
     pub(crate) fn remember(&self, offset: Offset, position: u64) {
         let Ok(position) = u32::try_from(position) else { return };

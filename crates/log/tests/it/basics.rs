@@ -5,8 +5,8 @@ use std::path::Path;
 use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
 use ottla_log::{
-    AppendError, LogConfig, LogError, OpenOptions, PartitionLog, ReadError, ReadRequest, SyncOn,
-    TimestampOffset, timestamps,
+    Answer, AppendError, LogConfig, LogError, OpenOptions, PartitionLog, ReadError, ReadRequest,
+    SyncOn, TimestampOffset, timestamps,
 };
 use ottla_partition::{AppendContext, EpochEnd, ProducerError};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Uuid};
@@ -501,4 +501,27 @@ fn a_closed_log_takes_nothing_and_is_still_read() {
     let refused = log.append(batch(&[NOW.0], 10), LeaderEpoch(0), NOW, &AppendContext::CLIENT);
     assert_eq!(refused.unwrap_err().to_string(), "/d/t-0 is out of service: it was closed");
     assert_eq!(read_all(&log, Offset::ZERO, 10).len(), 1);
+}
+
+#[test]
+fn who_goes_on_reading_finds_the_next_batches_at_hand() {
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let (mut log, _) = open(&dir, LogConfig { tail_bytes: 0, ..small() });
+    for _ in 0..30 {
+        append(&mut log, batch(&[NOW.0], 150));
+    }
+    log.flush_now().unwrap();
+    let (mut at, mut at_hand) = (Offset::ZERO, 0);
+    while at < log.log_end() {
+        let up_to = log.log_end();
+        let request = ReadRequest { from: at, up_to, max_bytes: 500, at_least_one: true };
+        let Answer::Lookup(view) = log.read(&request).unwrap() else { panic!("it is in memory") };
+        let found = view.read_at_hand(&request);
+        at_hand += usize::from(found.is_some());
+        at = found.unwrap_or_else(|| view.read(&request).unwrap()).next_offset;
+    }
+    // All but the first of each segment.
+    let segments = log.segment_count();
+    assert!(at_hand > segments, "{at_hand} at hand in {segments} segments");
 }

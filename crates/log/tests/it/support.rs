@@ -96,7 +96,14 @@ pub(crate) fn append(log: &mut PartitionLog, batch: BytesMut) -> Appended {
 pub(crate) fn fetch(log: &PartitionLog, request: &ReadRequest) -> Result<Fetched, ReadError> {
     match log.read(request)? {
         Answer::Ready(fetched) => Ok(fetched),
-        Answer::Lookup(view) => view.read(request),
+        Answer::Lookup(view) => {
+            let at_hand = view.read_at_hand(request);
+            let read = view.read(request);
+            if let Some(at_hand) = at_hand {
+                assert_eq!(at_hand, *read.as_ref().unwrap());
+            }
+            read
+        }
     }
 }
 
