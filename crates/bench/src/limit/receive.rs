@@ -47,6 +47,19 @@ pub(super) fn run(options: &Receive) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let files = create(options)?;
     child::ready(&listener)?;
+    let kept = serve(options, &listener, &files)?;
+    child::done(kept.bytes, kept.checksums, kept.groups)
+}
+
+/// What was received and written.
+struct Kept {
+    bytes: u64,
+    checksums: u32,
+    groups: u64,
+}
+
+/// Takes the connections, and what comes over them until they end.
+fn serve(options: &Receive, listener: &TcpListener, files: &[File]) -> anyhow::Result<Kept> {
     let mut inputs = Vec::with_capacity(options.connections);
     for first in (0..files.len()).step_by(options.files.max(1)) {
         let output = |index| Output {
@@ -58,10 +71,10 @@ pub(super) fn run(options: &Receive) -> anyhow::Result<()> {
         inputs.push(Input { stream: listener.accept()?.0, outputs, next: 0, kept: 0 });
     }
     let committer = Committer::default();
-    let mut sink = Sink { options, files: &files, committer: &committer, checksums: 0 };
+    let mut sink = Sink { options, files, committer: &committer, checksums: 0 };
     let mut answered = Vec::new();
     let groups = thread::scope(|scope| {
-        let syncing = options.durable.then(|| scope.spawn(|| committer.run(&files)));
+        let syncing = options.durable.then(|| scope.spawn(|| committer.run(files)));
         let received = sink.receive_all(inputs, &mut answered);
         committer.finish();
         let groups = syncing.map(thread::ScopedJoinHandle::join).transpose();
@@ -73,7 +86,7 @@ pub(super) fn run(options: &Receive) -> anyhow::Result<()> {
         bytes += input.kept;
         input.stream.write_all(&input.kept.to_be_bytes())?;
     }
-    child::done(bytes, sink.checksums, groups.unwrap_or(0))
+    Ok(Kept { bytes, checksums: sink.checksums, groups: groups.unwrap_or(0) })
 }
 
 fn create(options: &Receive) -> anyhow::Result<Vec<File>> {
@@ -151,5 +164,51 @@ impl Sink<'_> {
             self.files.get(output.index).context("no file")?.set_len(output.len)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::peer;
+
+    /// No multiple of a block, and more than one.
+    const CHUNK: usize = 9_999;
+    const CHUNKS: u64 = 7;
+
+    fn kept(through: Through, durable: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let (connections, files) = (2, 3);
+        let dir = folder.path().to_owned();
+        let options = Receive { dir, connections, files, chunk: CHUNK, through, durable };
+        let outputs = match create(&options) {
+            // A file system without direct writes.
+            Err(_) if through == Through::Direct => return,
+            other => other.unwrap(),
+        };
+        let chunk: Vec<u8> = (0..CHUNK).map(|n| (n * 31).to_le_bytes()[0]).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let kept = thread::scope(|scope| {
+            let serving = scope.spawn(|| serve(&options, &listener, &outputs));
+            peer::feed(&address, connections, &chunk, CHUNKS).unwrap();
+            serving.join().unwrap().unwrap()
+        });
+        assert_eq!(kept.bytes, 2 * CHUNKS * CHUNK as u64);
+        assert_eq!(kept.checksums, crc32c(&chunk).wrapping_mul(14));
+        assert_eq!(kept.groups > 0, durable);
+        // Seven chunks go round three files.
+        for (file, chunks) in [3, 2, 2, 3, 2, 2].into_iter().enumerate() {
+            let found = std::fs::read(folder.path().join(format!("{file}.log"))).unwrap();
+            assert!(found == chunk.repeat(chunks), "{through:?}: file {file}");
+        }
+    }
+
+    #[test]
+    fn files_have_what_was_sent() {
+        for through in [Through::Cache, Through::Direct] {
+            kept(through, false);
+            kept(through, true);
+        }
     }
 }

@@ -23,13 +23,18 @@ pub(super) fn run(options: &Send) -> anyhow::Result<()> {
     let files = paths.iter().map(File::open).collect::<Result<Vec<_>, _>>()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     child::ready(&listener)?;
+    let (bytes, checksums) = serve(options, &listener, &files)?;
+    child::done(bytes, checksums, 0)
+}
+
+/// Takes the connections and sends the files; gives their bytes, and the sum of the checksums.
+fn serve(options: &Send, listener: &TcpListener, files: &[File]) -> anyhow::Result<(u64, u32)> {
     let mut streams = Vec::with_capacity(options.connections);
     for _ in 0..options.connections {
         streams.push(listener.accept()?.0);
     }
     let (mut bytes, mut checksums) = (0, 0_u32);
     thread::scope(|scope| {
-        let files = &files;
         let share = |number| files.iter().skip(number).step_by(options.connections);
         let senders: Vec<_> = streams
             .into_iter()
@@ -43,7 +48,7 @@ pub(super) fn run(options: &Send) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
-    child::done(bytes, checksums, 0)
+    Ok((bytes, checksums))
 }
 
 /// Sends the files; gives their bytes, and the sum of the checksums.
@@ -84,4 +89,53 @@ fn send<'a>(
         bytes += len;
     }
     Ok((bytes, checksums))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// Two connections, three files of which none is a multiple of a chunk.
+    fn sent(from: From) -> Vec<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<File> = [b'a', b'b', b'c']
+            .into_iter()
+            .map(|letter| {
+                let path = folder.path().join(char::from(letter).to_string());
+                fs::write(&path, vec![letter; 10_001]).unwrap();
+                File::open(path).unwrap()
+            })
+            .collect();
+        let dir = folder.path().to_owned();
+        let options = Send { dir, connections: 2, chunk: 4_000, from };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| serve(&options, &listener, &files));
+            let streams = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+            let readers = streams.map(|mut stream| {
+                scope.spawn(move || {
+                    let mut all = Vec::new();
+                    stream.read_to_end(&mut all).unwrap();
+                    all
+                })
+            });
+            let received = readers.map(|reader| reader.join().unwrap());
+            let (bytes, checksums) = serving.join().unwrap().unwrap();
+            assert_eq!(bytes, 30_003);
+            assert_eq!(checksums != 0, from == From::Read);
+            received.to_vec()
+        })
+    }
+
+    #[test]
+    fn every_file_goes_to_one_connection() {
+        let expected = [[vec![b'a'; 10_001], vec![b'c'; 10_001]].concat(), vec![b'b'; 10_001]];
+        assert!(sent(From::Read) == expected);
+        assert!(sent(From::Sendfile) == expected);
+        let lengths: Vec<_> = sent(From::Memory).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [20_002, 10_001]);
+    }
 }

@@ -7,6 +7,7 @@ use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::Found;
 use crate::load::{OpenLoop, Sending};
+use crate::report::LOAD_BUSY;
 
 const CONSUMERS: u64 = 200;
 const RATE: u64 = 1_000;
@@ -66,6 +67,6 @@ fn tail(
     paced::add(found, &format!("{what}end to end"), &timed.end_to_end);
     paced::add(found, &format!("{what}ack"), &timed.ack);
     found.add(format!("{what}broker's core busy, %"), timed.moved.broker_busy());
-    found.add(format!("{what}load's core busy, %"), timed.moved.driver_busy());
+    found.add(format!("{what}{LOAD_BUSY}"), timed.moved.driver_busy());
     Ok(())
 }

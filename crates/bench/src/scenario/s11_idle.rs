@@ -13,6 +13,7 @@ use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::Found;
 use crate::load::{OpenLoop, Sending};
+use crate::report::LOAD_BUSY;
 use crate::wire::Client;
 
 const BUSY_PARTITIONS: u64 = 1_000;
@@ -82,7 +83,7 @@ fn busy_partitions(bench: &Bench, cell: &Cell, found: &mut Found) -> anyhow::Res
     found.add(format!("{what}CPU, % of a core"), timed.moved.broker_busy());
     found.add(format!("{what}ack p99, ms"), timed.ack.p99 as f64 / 1000.0);
     found.add(format!("{what}reached, records/s"), timed.moved.per_second() * 1000.0);
-    found.add(format!("{what}load's core busy, %"), timed.moved.driver_busy());
+    found.add(format!("{what}{LOAD_BUSY}"), timed.moved.driver_busy());
     bench.read_back(&job.target, timed.moved.in_topic, job.record.bytes)
 }
 
