@@ -113,41 +113,26 @@ fn one(pair: &mut Pair) -> anyhow::Result<()> {
 }
 
 /// The controller hears of it with a heartbeat, which Kafka sends a little later.
-fn until_refused(pair: &mut Pair, refused: bool) -> anyhow::Result<()> {
+fn until_refused(pair: &mut Pair) -> anyhow::Result<()> {
     for side in pair.sides() {
-        until("what the controller should know", side, |side| {
+        until("a refusal", side, |side| {
             let request = CreateTopicsRequest {
                 topics: vec![topic("to-see", 1, 1)],
                 validate_only: true,
                 ..Default::default()
             };
             let answer = side.ask(7, &request)?;
-            Ok(answer.topics.iter().all(|topic| (topic.error_code != 0) == refused))
+            Ok(answer.topics.iter().all(|topic| topic.error_code != 0))
         })?;
     }
     Ok(())
-}
-
-/// Creates a topic of one partition in this directory of the three, as the controller decides.
-pub(super) fn create_in(pair: &mut Pair, dir: &str, name: &str) -> anyhow::Result<()> {
-    cordon(pair, Some("*"))?;
-    until_refused(pair, true)?;
-    let others = ["dir0", "dir1", "dir2"].into_iter().filter(|other| *other != dir);
-    cordon(pair, Some(&others.collect::<Vec<_>>().join(",")))?;
-    until_refused(pair, false)?;
-    create(pair, name, 7, &[topic(name, 1, 1)], false)?;
-    settle(pair, &[name])?;
-    for side in pair.sides() {
-        arrived(side, name, 0, dir)?;
-    }
-    cordon(pair, None)
 }
 
 /// None takes any.
 fn all(pair: &mut Pair) -> anyhow::Result<()> {
     for value in ["*", "dir0,dir1,dir2"] {
         cordon(pair, Some(value))?;
-        until_refused(pair, true)?;
+        until_refused(pair)?;
         let case = format!("all cordoned by {value}");
         let mut by_hand = topic("by-hand", -1, -1);
         by_hand.assignments = vec![CreatableReplicaAssignment {

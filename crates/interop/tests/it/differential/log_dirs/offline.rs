@@ -6,22 +6,30 @@ use std::fs;
 use anyhow::Context;
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_protocol::{
-    DescribeLogDirsRequest, DescribeTopicPartitionsRequest, ListOffsetsRequest, MetadataRequest,
-    MetadataResponse,
+    AlterReplicaLogDirsResponse, DescribeLogDirsRequest, DescribeTopicPartitionsRequest, ErrorCode,
+    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    ProduceResponse,
 };
 
 use super::super::pair::{Pair, Side};
 use super::super::topics::{create, named, settle, topic};
 use super::asking::same_records;
-use super::cordoned::create_in;
 use super::places::{arrived, describe, places};
 use super::{alter, batch, fill, until};
 use crate::wire::requests::{FETCH_BY_NAME, fetch, one, produce};
 
 pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
-    // Known to the controller from the start.
-    create_in(pair, "dir2", "lost")?;
-    create_in(pair, "dir1", "kept")?;
+    alter(pair, "before it is there", &[("dir1", "lost", &[0]), ("dir1", "kept", &[0])])?;
+    create(pair, "two topics", 7, &[topic("lost", 1, 1), topic("kept", 1, 1)], false)?;
+    settle(pair, &["lost", "kept"])?;
+    for side in pair.sides() {
+        arrived(side, "lost", 0, "dir1")?;
+        arrived(side, "kept", 0, "dir1")?;
+    }
+    alter(pair, "to where it is lost", &[("dir2", "lost", &[0])])?;
+    for side in pair.sides() {
+        arrived(side, "lost", 0, "dir2")?;
+    }
     fill(pair, "lost", 0, 1)?;
     fill(pair, "kept", 0, 1)?;
     for side in pair.sides() {
@@ -101,8 +109,16 @@ fn without(pair: &mut Pair, case: &str) -> anyhow::Result<()> {
             partition.leader_epoch = partition.leader_epoch.min(1);
         }
     })?;
-    pair.both(case, 9, |_| produce("lost", 0, -1, one("to nobody")))?;
-    pair.both(case, FETCH_BY_NAME, |_| fetch("lost", 0, 0))?;
+    let produced = |answer: &mut ProduceResponse| {
+        let partitions = answer.responses.iter_mut().flat_map(|t| &mut t.partition_responses);
+        partitions.for_each(|partition| settled(&mut partition.error_code));
+    };
+    pair.both_less(case, 9, |_| produce("lost", 0, -1, one("to nobody")), produced)?;
+    let fetched = |answer: &mut FetchResponse| {
+        let partitions = answer.responses.iter_mut().flat_map(|t| &mut t.partitions);
+        partitions.for_each(|partition| settled(&mut partition.error_code));
+    };
+    pair.both_less(case, FETCH_BY_NAME, |_| fetch("lost", 0, 0), fetched)?;
     let request = |_: &_| ListOffsetsRequest {
         replica_id: -1,
         topics: vec![ListOffsetsTopic {
@@ -117,8 +133,20 @@ fn without(pair: &mut Pair, case: &str) -> anyhow::Result<()> {
         }],
         ..Default::default()
     };
-    pair.both(case, 7, request)?;
-    alter(pair, &format!("{case}: out of it"), &[("dir1", "lost", &[0])])?;
+    pair.both_less(case, 7, request, |answer: &mut ListOffsetsResponse| {
+        let partitions = answer.topics.iter_mut().flat_map(|t| &mut t.partitions);
+        partitions.for_each(|partition| settled(&mut partition.error_code));
+    })?;
+    let out = |side: &Side| super::request(side, &[("dir1", "lost", &[0])]);
+    pair.both_less(
+        &format!("{case}: out of it"),
+        2,
+        out,
+        |answer: &mut AlterReplicaLogDirsResponse| {
+            let partitions = answer.results.iter_mut().flat_map(|t| &mut t.partitions);
+            partitions.for_each(|partition| settled(&mut partition.error_code));
+        },
+    )?;
     alter(pair, &format!("{case}: into it"), &[("dir2", "kept", &[0])])?;
     alter(pair, &format!("{case}: among the others"), &[("dir0", "kept", &[0])])?;
     alter(pair, &format!("{case}: where it is"), &[("dir1", "kept", &[0])])?;
@@ -134,6 +162,19 @@ fn without(pair: &mut Pair, case: &str) -> anyhow::Result<()> {
         }
     }
     pair.both(case, 9, |_| produce(&new, 2, -1, one("to the others")))
+}
+
+/// Of a partition that was away at start Kafka says in one run that the storage has failed, in the
+/// next that it does not lead, or have, it.
+fn settled(code: &mut i16) {
+    let either = [
+        ErrorCode::KafkaStorageError,
+        ErrorCode::NotLeaderOrFollower,
+        ErrorCode::ReplicaNotAvailable,
+    ];
+    if either.contains(&ErrorCode::from(*code)) {
+        *code = ErrorCode::KafkaStorageError.into();
+    }
 }
 
 /// Everything is there again.
