@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, Pass};
+use ottla_log::{
+    Claim, CompactError, CompactStats, Compactor, CompactorOptions, LogError, OffsetCheckpoint,
+    Pass,
+};
 use tracing::{info, warn};
 
 use super::choose::Chosen;
 use super::settings::CleanerSettings;
 use super::{Cleaner, Key};
+use crate::replica::HostedPartition;
 use crate::shared::Shared;
 
 /// The longest that a thread waits without looking whether it should stop.
@@ -89,6 +93,10 @@ impl Cleaner {
     fn round(&self, settings: &CleanerSettings) -> bool {
         let now = self.shared.now();
         let Some(Chosen { hosted, claim, dirt, config }) = self.choose(now) else { return false };
+        if let Err(error) = self.secure(&hosted) {
+            self.on_failure(&hosted, &error.into());
+            return false;
+        }
         let options = CompactorOptions {
             map_bytes: settings.map_bytes,
             load_factor: settings.load_factor,
@@ -112,6 +120,13 @@ impl Cleaner {
                 error == CompactError::Interrupted
             }
         }
+    }
+
+    /// Writes recovery points, so that no start reads the log from below what is cleaned: the
+    /// markers of transactions that a producer snapshot there calls open may go.
+    fn secure(&self, hosted: &HostedPartition) -> Result<(), LogError> {
+        let partitions = &self.shared.partitions;
+        partitions.checkpoint_volume(hosted.dir(), OffsetCheckpoint::RecoveryPoint)
     }
 
     /// Waits as the throttle says; `false` to give up.

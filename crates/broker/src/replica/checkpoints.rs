@@ -92,7 +92,7 @@ impl Partitions {
     }
 
     /// Writes a checkpoint, unless the file says it all already.
-    pub(super) fn checkpoint_volume(
+    pub(crate) fn checkpoint_volume(
         &self,
         index: usize,
         which: OffsetCheckpoint,

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ottla_env::planted;
 use ottla_log::{
     AbortedTransaction, CleaningRules, CompactError, CompactionTarget, Compactor, CompactorOptions,
-    PartitionLog, Pass, RetentionRules,
+    OffsetCheckpoint, PartitionLog, Pass, RetentionRules,
 };
 use ottla_protocol::{Millis, Offset};
 use ottla_records::{Batch, Scratch};
@@ -40,6 +41,10 @@ impl World {
         let Some(host) = self.host(dir, slot).filter(|_| self.is_compacted(dir, slot)) else {
             return Ok(());
         };
+        // As the broker does: no start may read from below what is cleaned.
+        if !planted("cleaned-above-recovery-point") {
+            self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
+        }
         let now = self.now();
         let stable = {
             let log = host.log();

@@ -542,7 +542,11 @@ impl World {
         written.map_err(|error| self.failed("writing the durable ends", &error)).map(|_| ())
     }
 
-    fn checkpoint_of(&mut self, dir: usize, which: OffsetCheckpoint) -> Result<(), Stop> {
+    pub(super) fn checkpoint_of(
+        &mut self,
+        dir: usize,
+        which: OffsetCheckpoint,
+    ) -> Result<(), Stop> {
         let Some(known) = self.dirs.get(dir) else { return Ok(()) };
         let Some(live) = &known.live else { return Ok(()) };
         let offset = |log: &PartitionLog| match which {
