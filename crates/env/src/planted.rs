@@ -31,7 +31,6 @@ pub const PLANTED: &[&str] = &[
     "closed-indexes-synced-late",
     "rollback-names-not-synced",
     "compaction-drops-marker",
-    "cleaned-above-recovery-point",
     "compaction-forgets-producer",
     "cleaned-not-synced",
     "cleaned-indexes-not-synced",

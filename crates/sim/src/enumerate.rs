@@ -104,6 +104,9 @@ struct Played {
     violations: Vec<Violation>,
 }
 
+/// Something that is done with a sequence.
+type Work<'a> = dyn Fn(&dyn Script, &Mutex<Played>) -> Result<(), Violation> + 'a;
+
 /// Makes states, all of them where they are few, until there are about `different` ones; on `jobs`
 /// threads.
 #[must_use]
@@ -112,7 +115,7 @@ pub fn run(different: u64, jobs: usize) -> Report {
     let scripts = crate::log::scripts().into_iter().chain(crate::metadata::scripts());
     let scripts: Vec<Box<dyn Script>> = scripts.collect();
     let played: Vec<Mutex<Played>> = scripts.iter().map(|_| Mutex::default()).collect();
-    let with = |at: usize, work: &dyn Fn(&dyn Script, &Mutex<Played>) -> Result<(), Violation>| {
+    let with = |at: usize, work: &Work<'_>| {
         let (Some(script), Some(played)) = (scripts.get(at), played.get(at)) else { return };
         if let Err(violation) = guarded(|| work(script.as_ref(), played)) {
             lock(played).violations.push(violation);

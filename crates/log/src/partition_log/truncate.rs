@@ -149,7 +149,8 @@ impl PartitionLog {
         assert!(!self.in_flight, "no commit is in flight during a truncation");
         mark!("truncate-fully");
         self.queued = false;
-        self.lower_durable_end(offset)?;
+        // All batches go, wherever the next one begins.
+        self.lower_durable_end(Offset::NONE)?;
         let done = self.start_anew(offset, now);
         self.fail_on(done)
     }

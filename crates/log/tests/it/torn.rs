@@ -241,6 +241,33 @@ fn what_is_truncated_is_not_durable_any_more() {
 }
 
 #[test]
+fn a_log_that_begins_anew_has_nothing_durable() {
+    // Also when it goes on above all that was durable, and a power cut takes what it went on with.
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    dir.begin_load().unwrap();
+    let (mut log, _) = open(&dir, config());
+    for _ in 0..8 {
+        append(&mut log, batch(&[NOW.0], 1500));
+    }
+    log.flush_now().unwrap();
+    dir.write_durable_ends().unwrap();
+    log.truncate_fully_and_start_at(Offset(20), NOW).unwrap();
+    drop((log, dir));
+    disk.remove_file(&Path::new("/d/t-0").join(format!("{:020}.log", 20))).unwrap();
+    let dir = log_dir(&disk, Path::new("/d"));
+    dir.begin_load().unwrap();
+    let (mut log, _) = open(&dir, config());
+    append(&mut log, batch(&[NOW.0], 1500));
+    log.flush_now().unwrap();
+    drop((log, dir));
+    let found = Scene { disk, begins: Vec::new() };
+    let len = found.disk.files()[found.log()].len();
+    found.change(0, &vec![0; len]);
+    found.is_cut(&config(), 0);
+}
+
+#[test]
 fn the_committer_writes_it_beside_its_groups() {
     let disk = MemoryDisk::new();
     let dir = log_dir(&disk, Path::new("/d"));

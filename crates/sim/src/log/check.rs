@@ -150,51 +150,11 @@ impl World {
                 log.log_end()
             );
         }
-        let beyond = self.swarm.beyond;
-        let only_synced = self.only_synced_is_safe;
-        let damaged = self.damaged_before_start;
-        let compact = self.is_compacted(dir, slot);
-        let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
-        let (start, end) = (log.log_start().0, log.log_end().0);
-        model.warned |= !report.warnings.is_empty();
+        self.check_ends(dir, slot, &log, report, clean)?;
+        let (beyond, compact) = (self.swarm.beyond, self.is_compacted(dir, slot));
+        let Some(model) = self.model(dir, slot) else { return Ok(()) };
         let began_anew = model.restart_at.is_some();
-        let floor = match () {
-            () if began_anew => 0,
-            () if only_synced => model.durable,
-            () => model.durable.max(model.written),
-        };
-        promise!(
-            "L10",
-            start >= model.start_safe || began_anew || beyond,
-            "the log starts at {start}, although {} was acknowledged",
-            model.start_safe
-        );
-        promise!(
-            "L10",
-            start <= model.start || began_anew || beyond,
-            "the log starts at {start}, but only what is below {} was to go",
-            model.start
-        );
-        if end < floor {
-            promise!(
-                "L1",
-                beyond,
-                "the log ends at {end}, but up to {floor} was acknowledged ({}); {report:?}",
-                if only_synced { "as durable" } else { "as written" }
-            );
-            promise!(
-                "L7",
-                !report.warnings.is_empty() || model.warned,
-                "the log was cut from {floor} to {end}, and nothing was said"
-            );
-            self.outcome.refusals += 1;
-            return Err(Stop::Over);
-        }
-        promise!(
-            "L8",
-            !clean || damaged || beyond || report.recovered_segments == 0,
-            "a log that was stopped cleanly was recovered: {report:?}"
-        );
+        let (start, end) = (log.log_start().0, log.log_end().0);
         let chunk = *self.draw.pick(&[1, 200, 1000, 100_000]).unwrap_or(&1000);
         let found = read_all(&log, start, end, chunk)?;
         let found = match found {
@@ -244,6 +204,62 @@ impl World {
         self.check_derived(dir, slot, &log)?;
         self.outcome.checks += 1;
         self.serve(dir, slot, log);
+        Ok(())
+    }
+
+    /// Where an opened log begins and ends: nothing that was acknowledged is missing.
+    fn check_ends(
+        &mut self,
+        dir: usize,
+        slot: usize,
+        log: &PartitionLog,
+        report: &LoadReport,
+        clean: bool,
+    ) -> Result<(), Stop> {
+        let beyond = self.swarm.beyond;
+        let only_synced = self.only_synced_is_safe;
+        let damaged = self.damaged_before_start;
+        let Some(model) = self.model_mut(dir, slot) else { return Ok(()) };
+        let (start, end) = (log.log_start().0, log.log_end().0);
+        model.warned |= !report.warnings.is_empty();
+        let began_anew = model.restart_at.is_some();
+        let floor = match () {
+            () if began_anew => 0,
+            () if only_synced => model.durable,
+            () => model.durable.max(model.written),
+        };
+        promise!(
+            "L10",
+            start >= model.start_safe || began_anew || beyond,
+            "the log starts at {start}, although {} was acknowledged",
+            model.start_safe
+        );
+        promise!(
+            "L10",
+            start <= model.start || began_anew || beyond,
+            "the log starts at {start}, but only what is below {} was to go",
+            model.start
+        );
+        if end < floor {
+            promise!(
+                "L1",
+                beyond,
+                "the log ends at {end}, but up to {floor} was acknowledged ({}); {report:?}",
+                if only_synced { "as durable" } else { "as written" }
+            );
+            promise!(
+                "L7",
+                !report.warnings.is_empty() || model.warned,
+                "the log was cut from {floor} to {end}, and nothing was said"
+            );
+            self.outcome.refusals += 1;
+            return Err(Stop::Over);
+        }
+        promise!(
+            "L8",
+            !clean || damaged || beyond || report.recovered_segments == 0,
+            "a log that was stopped cleanly was recovered: {report:?}"
+        );
         Ok(())
     }
 

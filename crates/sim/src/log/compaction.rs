@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_env::planted;
 use ottla_log::{
     AbortedTransaction, CleaningRules, CompactError, CompactionTarget, Compactor, CompactorOptions,
     OffsetCheckpoint, PartitionLog, Pass, RetentionRules,
@@ -42,9 +41,7 @@ impl World {
             return Ok(());
         };
         // As the broker does: no start may read from below what is cleaned.
-        if !planted("cleaned-above-recovery-point") {
-            self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
-        }
+        self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
         let now = self.now();
         let stable = {
             let log = host.log();
