@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_env::mark;
 use ottla_protocol::{Millis, Offset};
+use ottla_records::BatchHeader;
 
 use super::{Active, PartitionLog};
 use crate::commit::{Op, remove, write_index};
@@ -96,7 +97,10 @@ impl PartitionLog {
         };
         let Some(position) = self.view().locate(segment, offset)? else { return Ok(false) };
         let header = segment.header_at(position)?;
-        Ok(header.is_some_and(|h| h.base_offset <= self.log_start))
+        // One that does not reach the offset is not the batch that was located: the disk has
+        // answered with something else.
+        let is_it = |h: &BatchHeader| h.last_offset() >= offset;
+        Ok(header.filter(is_it).is_some_and(|h| h.base_offset <= self.log_start))
     }
 
     fn cut(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
