@@ -6,10 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use ottla_protocol::{ApiVersionsRequest, IncrementalAlterConfigsRequest};
+use ottla_protocol::{ApiVersionsRequest, ErrorCode};
 
-use crate::fixture::{Client, World};
+use crate::fixture::{Client, Owner, World, alter_config};
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -30,21 +29,7 @@ fn connect_in_the_end(from: Ipv4Addr, to: SocketAddr) -> Client {
 }
 
 fn set(client: &mut Client, name: &'static str, value: &'static str) {
-    const BROKER: i8 = 4;
-    let config =
-        AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
-    let resource = AlterConfigsResource {
-        resource_type: BROKER,
-        resource_name: "".into(),
-        configs: vec![config],
-        ..AlterConfigsResource::default()
-    };
-    let request = IncrementalAlterConfigsRequest {
-        resources: vec![resource],
-        ..IncrementalAlterConfigsRequest::default()
-    };
-    let answer = client.ask(1, &request).unwrap();
-    assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+    assert_eq!(alter_config(client, Owner::Broker(""), name, value), ErrorCode::None);
 }
 
 #[test]

@@ -2,22 +2,20 @@
 //! same afterwards.
 
 use std::path::Path;
-use std::time::Instant;
 
 use bytes::Bytes;
 use ottla_protocol::k08_offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use ottla_protocol::k09_offset_fetch::OffsetFetchRequestTopic;
 use ottla_protocol::k19_create_topics::{CreatableTopic, CreatableTopicConfig};
-use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::k47_offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use ottla_protocol::{
-    CreateTopicsRequest, ErrorCode, FindCoordinatorRequest, IncrementalAlterConfigsRequest, Millis,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    CreateTopicsRequest, ErrorCode, FindCoordinatorRequest, Millis, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest,
 };
 use ottla_records::{BatchBuilder, BatchOptions, Batches, Scratch};
 
 use crate::data::{delete, fetch, fetched, produce, produced};
-use crate::fixture::{Client, LIMIT, NOW, World, create as create_plain};
+use crate::fixture::{Client, NOW, World, create as create_plain, set, until_some};
 
 const FAST: (&str, &str) = ("log.cleaner.backoff.ms", "10");
 
@@ -74,17 +72,6 @@ fn all(client: &mut Client, name: &'static str) -> Vec<(i64, String, Option<Stri
     }
 }
 
-fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < LIMIT, "it does not happen");
-        std::thread::yield_now();
-    }
-}
-
 /// Up to where the partition was cleaned, by the file.
 fn cleaned(world: &World, partition: &str) -> i64 {
     let files = world.disk.files();
@@ -118,7 +105,7 @@ fn a_compacted_topic_keeps_the_last_of_each_key() {
     put(&mut client, "state", "key-1", None, 400);
     put(&mut client, "state", "key-2", Some("last"), 410);
     // All but the last, whose segment is open.
-    until(|| (cleaned(&world, "state 0") == 41).then_some(()));
+    until_some(|| (cleaned(&world, "state 0") == 41).then_some(()));
     let state = |n: i64| (n, format!("key-{}", n % 3), Some(format!("value-{n}")));
     let mut expected = vec![
         state(38),
@@ -132,7 +119,7 @@ fn a_compacted_topic_keeps_the_last_of_each_key() {
     world.clock.advance_ms(2000);
     put(&mut client, "state", "key-2", Some("newer"), 2000);
     put(&mut client, "state", "key-2", Some("newest"), 2010);
-    until(|| (cleaned(&world, "state 0") == 43).then_some(()));
+    until_some(|| (cleaned(&world, "state 0") == 43).then_some(()));
     expected = vec![
         state(39),
         (42, "key-2".to_owned(), Some("newer".to_owned())),
@@ -143,23 +130,6 @@ fn a_compacted_topic_keeps_the_last_of_each_key() {
     let running = world.start(&[FAST]);
     assert_eq!(all(&mut running.client(), "state"), expected);
     running.stop();
-}
-
-fn set_policy(client: &mut Client, topic: &'static str, policy: &'static str) {
-    let config = AlterableConfig {
-        name: "cleanup.policy".into(),
-        value: Some(policy.into()),
-        ..AlterableConfig::default()
-    };
-    let resource = AlterConfigsResource {
-        resource_type: 2,
-        resource_name: topic.into(),
-        configs: vec![config],
-        ..AlterConfigsResource::default()
-    };
-    let request =
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
 }
 
 #[test]
@@ -174,16 +144,16 @@ fn the_policy_counts_as_it_is_now() {
         put(&mut client, "state", "key", Some(&i.to_string()), i * 10);
         put(&mut client, "other", "key", Some(&i.to_string()), i * 10);
     }
-    set_policy(&mut client, "state", "compact");
-    until(|| (cleaned(&world, "state 0") == 9).then_some(()));
+    set(&mut client, "state", "cleanup.policy", "compact");
+    until_some(|| (cleaned(&world, "state 0") == 9).then_some(()));
     assert_eq!(all(&mut client, "state").len(), 2);
-    set_policy(&mut client, "state", "delete");
+    set(&mut client, "state", "cleanup.policy", "delete");
     for i in 10..20 {
         put(&mut client, "state", "key", Some(&i.to_string()), i * 10);
     }
     // Whoever looks for what is to be cleaned has looked again when this is done.
-    set_policy(&mut client, "other", "compact");
-    until(|| (cleaned(&world, "other 0") == 9).then_some(()));
+    set(&mut client, "other", "cleanup.policy", "compact");
+    until_some(|| (cleaned(&world, "other 0") == 9).then_some(()));
     assert_eq!((cleaned(&world, "state 0"), all(&mut client, "state").len()), (9, 12));
     running.stop();
 }
@@ -201,10 +171,10 @@ fn a_deleted_topic_is_forgotten() {
         for i in 0..10 {
             put(&mut client, "state", "key", Some(&i.to_string()), i * 10);
         }
-        until(|| (cleaned(&world, "state 0") == 9).then_some(()));
+        until_some(|| (cleaned(&world, "state 0") == 9).then_some(()));
         assert_eq!(all(&mut client, "state").len(), 2, "in round {round}");
         delete(&mut client, "state");
-        until(|| (cleaned(&world, "state 0") == -1).then_some(()));
+        until_some(|| (cleaned(&world, "state 0") == -1).then_some(()));
     }
     running.stop();
 }
@@ -243,7 +213,7 @@ fn commit(client: &mut Client, group: &str, offset: i64) {
         topics: vec![topic],
         ..OffsetCommitRequest::default()
     };
-    until(|| {
+    until_some(|| {
         let answer = client.ask(8, &request).unwrap();
         let error = ErrorCode::from(answer.topics[0].partitions[0].error_code);
         let loading =
@@ -273,7 +243,7 @@ fn committed(client: &mut Client, group: &str) -> (i64, String) {
         topics: Some(vec![topic]),
         ..OffsetFetchRequest::default()
     };
-    until(|| {
+    until_some(|| {
         let answer = client.ask(7, &request).unwrap();
         let error = ErrorCode::from(answer.error_code);
         if [ErrorCode::CoordinatorLoadInProgress, ErrorCode::NotCoordinator].contains(&error) {
@@ -299,7 +269,7 @@ fn groups_are_the_same_after_their_log_was_compacted() {
     let mut client = running.client();
     create_plain(&mut client, "orders", 1);
     let find = FindCoordinatorRequest { key: "g".into(), ..FindCoordinatorRequest::default() };
-    until(|| (client.ask(3, &find).unwrap().error_code == 0).then_some(()));
+    until_some(|| (client.ask(3, &find).unwrap().error_code == 0).then_some(()));
     let groups: Vec<String> = (0..7).map(|i| format!("group-{i}")).collect();
     for round in 0..60 {
         for (i, group) in groups.iter().enumerate() {
@@ -324,7 +294,7 @@ fn groups_are_the_same_after_their_log_was_compacted() {
     assert!(before[0].0 == 40 && before[0].1.ends_with("00040"));
     assert!(before[3].0 == 593 && before[3].1.ends_with("00593"));
     assert_eq!(before[6].0, -1);
-    let compacted = until(|| {
+    let compacted = until_some(|| {
         let offset = cleaned(&world, "__consumer_offsets 0");
         (offset > 100).then_some(offset)
     });

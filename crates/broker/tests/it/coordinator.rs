@@ -2,14 +2,12 @@
 
 use ottla_protocol::k08_offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use ottla_protocol::k09_offset_fetch::OffsetFetchRequestTopic;
-use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::{
-    DeleteGroupsRequest, ErrorCode, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    DeleteGroupsRequest, ErrorCode, FindCoordinatorRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
 
 use crate::data::{create, delete};
-use crate::fixture::{Client, World};
+use crate::fixture::{Client, World, set};
 
 pub(crate) const SETTINGS: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("offsets.topic.replication.factor", "1")];
@@ -59,20 +57,7 @@ pub(crate) fn committed(client: &mut Client) -> (i64, ErrorCode) {
 }
 
 fn set_batch_max(client: &mut Client, bytes: &str) {
-    let config = AlterableConfig {
-        name: "max.message.bytes".into(),
-        value: Some(bytes.into()),
-        ..AlterableConfig::default()
-    };
-    let resource = AlterConfigsResource {
-        resource_type: 2,
-        resource_name: "__consumer_offsets".into(),
-        configs: vec![config],
-        ..AlterConfigsResource::default()
-    };
-    let request =
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
+    set(client, "__consumer_offsets", "max.message.bytes", bytes);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla_broker::{Broker, BrokerStart, Limits, ListenerConfig, StartError};
 use ottla_controller::{
@@ -17,9 +17,11 @@ use ottla_env::{Disk, ManualClock, SeededRng};
 use ottla_log::{LogDir, LogDirLimits};
 use ottla_metadata::configs::BrokerProperties;
 use ottla_protocol::k19_create_topics::CreatableTopic;
+use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::message::{ApiRequest, Message};
 use ottla_protocol::{
-    CreateTopicsRequest, Millis, NodeId, Reader, RequestHeader, ResponseHeader, request_frame,
+    CreateTopicsRequest, ErrorCode, IncrementalAlterConfigsRequest, Millis, NodeId, Reader,
+    RequestHeader, ResponseHeader, request_frame,
 };
 
 /// What the clock shows, milliseconds since the Unix epoch.
@@ -252,4 +254,55 @@ pub(crate) fn create(client: &mut Client, name: &'static str, partitions: i32) {
     let request =
         CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
     assert_eq!(client.ask(7, &request).unwrap().topics[0].error_code, 0);
+}
+
+/// Whose setting [`alter_config`] changes.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    Topic(&'a str),
+    /// A broker, or all of them when it has no name.
+    Broker(&'a str),
+}
+
+/// Changes one setting; gives the error code.
+pub(crate) fn alter_config(
+    client: &mut Client,
+    owner: Owner<'_>,
+    name: &'static str,
+    value: &str,
+) -> ErrorCode {
+    let config =
+        AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
+    let (resource_type, resource_name) = match owner {
+        Owner::Topic(name) => (2, name.into()),
+        Owner::Broker(name) => (4, name.into()),
+    };
+    let configs = vec![config];
+    let resource =
+        AlterConfigsResource { resource_type, resource_name, configs, ..Default::default() };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    client.ask(1, &request).unwrap().responses[0].error_code.into()
+}
+
+/// Changes one setting of a topic.
+pub(crate) fn set(client: &mut Client, topic: &str, name: &'static str, value: &str) {
+    assert_eq!(alter_config(client, Owner::Topic(topic), name, value), ErrorCode::None);
+}
+
+/// Waits for what happens by itself.
+pub(crate) fn until(mut done: impl FnMut() -> bool) {
+    until_some(|| done().then_some(()));
+}
+
+/// As [`until`]; gives what was waited for.
+pub(crate) fn until_some<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < LIMIT, "it never comes to that");
+        std::thread::yield_now();
+    }
 }

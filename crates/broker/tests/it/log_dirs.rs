@@ -7,29 +7,14 @@ use std::time::Instant;
 use ottla_env::{Disk, DiskErrorKind};
 use ottla_log::{DirState, parse_dir};
 use ottla_protocol::k34_alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
-use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use ottla_protocol::{
-    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, IncrementalAlterConfigsRequest,
-    Uuid,
-};
+use ottla_protocol::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, Uuid};
 
 use crate::data::{create, delete, fetch, fetched, values, write};
-use crate::fixture::{Client, LIMIT, Running, World};
-use crate::space::{delete_records, set};
+use crate::fixture::{Client, LIMIT, Owner, Running, World, alter_config, set, until};
+use crate::space::delete_records;
 
 const CORDONED: &str = "cordoned.log.dirs";
 const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
-
-fn until(mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
-        if done() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("it never comes to that");
-}
 
 fn alter(client: &mut Client, path: &'static str, name: &'static str, index: i32) -> ErrorCode {
     let topic = AlterReplicaLogDirTopic {
@@ -90,23 +75,8 @@ fn id_of(world: &World, path: &str) -> Uuid {
         .unwrap()
 }
 
-/// Sets a setting of a broker, or of all; gives the error code.
-fn configure(client: &mut Client, broker: &str, name: &'static str, value: &str) -> ErrorCode {
-    let config =
-        AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
-    let resource = AlterConfigsResource {
-        resource_type: 4,
-        resource_name: broker.into(),
-        configs: vec![config],
-        ..Default::default()
-    };
-    let request =
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    client.ask(1, &request).unwrap().responses[0].error_code.into()
-}
-
 fn throttle(client: &mut Client, rate: &str) {
-    assert_eq!(configure(client, "", RATE, rate), ErrorCode::None);
+    assert_eq!(alter_config(client, Owner::Broker(""), RATE, rate), ErrorCode::None);
 }
 
 /// Directories of this kind, wherever.
@@ -417,7 +387,8 @@ fn a_cordoned_directory_takes_nothing_new() {
     let settings = [("log.dirs", "/data,/more")];
     let running = world.start(&settings);
     let mut client = running.client();
-    let cordon = |client: &mut Client, dirs: &str| configure(client, "1", CORDONED, dirs);
+    let cordon =
+        |client: &mut Client, dirs: &str| alter_config(client, Owner::Broker("1"), CORDONED, dirs);
     assert_eq!(cordon(&mut client, "/nowhere"), ErrorCode::InvalidRequest);
     assert_eq!(cordon(&mut client, "*,/more"), ErrorCode::InvalidRequest);
     assert_eq!(states(&mut client), [(ErrorCode::None, false); 2]);

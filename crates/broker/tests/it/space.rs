@@ -7,15 +7,13 @@ use ottla_protocol::k00_produce::PartitionProduceResponse;
 use ottla_protocol::k19_create_topics::CreatableTopic;
 use ottla_protocol::k21_delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_protocol::k37_create_partitions::CreatePartitionsTopic;
-use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, ErrorCode,
-    IncrementalAlterConfigsRequest, MetadataRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, ErrorCode, MetadataRequest,
 };
 use ottla_records::BatchOptions;
 
 use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
-use crate::fixture::{Client, LIMIT, Running, World};
+use crate::fixture::{Client, LIMIT, Running, World, set};
 
 const MIB: u64 = 1 << 20;
 /// So many small steps are more than any test needs.
@@ -88,23 +86,6 @@ fn more_partitions(client: &mut Client, name: &'static str) -> ErrorCode {
     let request =
         CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
     client.ask(3, &request).unwrap().results[0].error_code.into()
-}
-
-pub(crate) fn set(client: &mut Client, topic: &'static str, name: &'static str, value: &str) {
-    let config = AlterableConfig {
-        name: name.into(),
-        value: Some(value.into()),
-        ..AlterableConfig::default()
-    };
-    let resource = AlterConfigsResource {
-        resource_type: 2,
-        resource_name: topic.into(),
-        configs: vec![config],
-        ..AlterConfigsResource::default()
-    };
-    let request =
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    assert_eq!(client.ask(1, &request).unwrap().responses[0].error_code, 0);
 }
 
 pub(crate) fn delete_records(

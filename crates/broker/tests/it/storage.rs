@@ -1,8 +1,6 @@
 //! What keeps log directories in order while the broker runs: retention by live settings, and a
 //! directory that fails while the others go on.
 
-use std::time::Instant;
-
 use ottla_env::DiskErrorKind;
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_protocol::k61_describe_producers::TopicRequest;
@@ -13,8 +11,8 @@ use ottla_protocol::{
 use ottla_records::{BatchBuilder, BatchOptions};
 
 use crate::data::{batch, create, fetch, fetched, produce, produced, values, write};
-use crate::fixture::{Client, LIMIT, NOW, World};
-use crate::space::{delete_records, set};
+use crate::fixture::{Client, NOW, World, set, until};
+use crate::space::delete_records;
 
 const EARLIEST: i64 = -2;
 
@@ -27,17 +25,6 @@ fn list_offset(client: &mut Client, name: &'static str, partition_index: i32) ->
     let answer = client.ask(7, &request).unwrap();
     let answer = &answer.topics[0].partitions[0];
     (answer.offset, answer.error_code.into())
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
-        if done() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("it never comes to that");
 }
 
 const OFTEN: &[(&str, &str)] = &[
