@@ -153,6 +153,14 @@ struct State {
     sealed: bool,
 }
 
+impl State {
+    /// Where the first batch that ends at or after `offset` begins, if a reader came up to there.
+    fn hint(&self, offset: Offset) -> Option<u64> {
+        let hint = self.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
+        hint.map(|hint| u64::from(hint.position))
+    }
+}
+
 /// A reader went up to here; it will ask for this offset next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hint {

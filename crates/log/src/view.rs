@@ -167,6 +167,8 @@ impl LogView {
         let position = segment.known_place(request.from)?;
         let file = segment.log_file_if_open()?;
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
+        // Nothing is set aside before the first batch is known to be in memory.
+        file.read_cached_at(&mut [0; HEADER_LEN], position).ok()??;
         let mut buffer = vec![0; request.max_bytes.saturating_add(HEADER_LEN).min(left)];
         let read = file.read_cached_at(&mut buffer, position).ok()??;
         buffer.truncate(read);

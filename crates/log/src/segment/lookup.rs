@@ -126,9 +126,7 @@ impl Segment {
         let target = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
         let (on_disk, written) = {
             let state = self.state.lock();
-            let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
-            if let Some(hint) = hint {
-                let position = u64::from(hint.position);
+            if let Some(position) = state.hint(offset) {
                 return Ok(Place { position, begins_from: offset, ends_at: None });
             }
             if let Some(entry) = state.offsets.iter().rev().find(|e| e.relative <= target) {
@@ -167,9 +165,7 @@ impl Segment {
 
     /// Where the first batch that ends at or after `offset` begins, if that was noted.
     pub(crate) fn known_place(&self, offset: Offset) -> Option<u64> {
-        let state = self.state.lock();
-        let hint = state.hints.iter().find(|h| h.offset == offset.0 && h.position != 0);
-        hint.map(|hint| u64::from(hint.position))
+        self.state.lock().hint(offset)
     }
 
     /// Notes that the batch at `position` is the first that ends at or after `offset`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_env::memory::MemoryDisk;
 use ottla_env::{Disk, OpenMode};
-use ottla_log::{LoadReport, LogConfig, LogError, OpenOptions, PartitionLog};
+use ottla_log::{LoadReport, LogConfig, LogDir, LogError, OpenOptions, PartitionLog};
 use ottla_protocol::{LeaderEpoch, Offset};
 use ottla_records::BatchHeader;
 
@@ -217,10 +217,9 @@ fn a_clean_stop_leaves_none_and_a_start_keeps_what_it_found() {
     assert!(!exists());
 }
 
-#[test]
-fn what_is_truncated_is_not_durable_any_more() {
-    let disk = MemoryDisk::new();
-    let dir = log_dir(&disk, Path::new("/d"));
+/// Eight batches, all of them durable, and that written down.
+fn eight(disk: &MemoryDisk) -> (PartitionLog, Arc<LogDir>) {
+    let dir = log_dir(disk, Path::new("/d"));
     dir.begin_load().unwrap();
     let (mut log, _) = open(&dir, config());
     for _ in 0..8 {
@@ -228,6 +227,13 @@ fn what_is_truncated_is_not_durable_any_more() {
     }
     log.flush_now().unwrap();
     dir.write_durable_ends().unwrap();
+    (log, dir)
+}
+
+#[test]
+fn what_is_truncated_is_not_durable_any_more() {
+    let disk = MemoryDisk::new();
+    let (mut log, dir) = eight(&disk);
     log.truncate_to(Offset(3), NOW).unwrap();
     append(&mut log, batch(&[NOW.0], 1500));
     log.flush_now().unwrap();
@@ -244,14 +250,7 @@ fn what_is_truncated_is_not_durable_any_more() {
 fn a_log_that_begins_anew_has_nothing_durable() {
     // Also when it goes on above all that was durable, and a power cut takes what it went on with.
     let disk = MemoryDisk::new();
-    let dir = log_dir(&disk, Path::new("/d"));
-    dir.begin_load().unwrap();
-    let (mut log, _) = open(&dir, config());
-    for _ in 0..8 {
-        append(&mut log, batch(&[NOW.0], 1500));
-    }
-    log.flush_now().unwrap();
-    dir.write_durable_ends().unwrap();
+    let (mut log, dir) = eight(&disk);
     log.truncate_fully_and_start_at(Offset(20), NOW).unwrap();
     drop((log, dir));
     disk.remove_file(&Path::new("/d/t-0").join(format!("{:020}.log", 20))).unwrap();
