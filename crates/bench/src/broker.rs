@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use ottla_interop::broker::kafka_properties;
 use ottla_interop::{program, repository};
 
 use crate::process;
@@ -209,7 +210,8 @@ impl Broker {
     fn format_kafka(&self, kept: Option<&Path>) -> anyhow::Result<()> {
         let controller = free_address()?;
         let write = |to: &Path, log_dir: &Path| {
-            let mut text = properties(&self.address, &controller, log_dir);
+            let log_dirs = [log_dir.to_owned()];
+            let mut text = kafka_properties(&self.address, &controller, &log_dirs);
             for setting in &self.settings {
                 text.push_str(setting);
                 text.push('\n');
@@ -265,24 +267,4 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a node of its own needs; the rest is Kafka's defaults.
-fn properties(broker: &str, controller: &str, log_dir: &Path) -> String {
-    format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.bootstrap.servers={controller}\n\
-         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
-         controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-         log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n",
-        log_dir.display()
-    )
 }

@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+use ottla_protocol::StrBytes;
 use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use ottla_protocol::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, Millis, StrBytes,
-};
 use ottla_records::{BatchBuilder, BatchOptions};
 
 use crate::bench::Bench;
@@ -18,7 +16,7 @@ use crate::broker::Broker;
 use crate::load::{Fill, OpenLoop, Record, Sending, Timed};
 use crate::report::tell;
 use crate::scenario::Cell;
-use crate::wire::Client;
+use crate::wire::{self, Client};
 
 const TOPIC: &str = "compacted";
 /// The resource type of topics.
@@ -127,12 +125,7 @@ fn alter(client: &mut Client, name: &'static str, value: &str) -> anyhow::Result
         configs: vec![config],
         ..Default::default()
     };
-    let request =
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    let response: IncrementalAlterConfigsResponse = client.call(1, &request)?;
-    let answer = response.responses.first().context("no answer for the topic")?;
-    ensure!(answer.error_code == 0, "{name}: {:?}", answer.error_message);
-    Ok(())
+    client.alter_configs(vec![resource])
 }
 
 /// Sends at least `records`, keys in turn; gives how many.
@@ -154,8 +147,7 @@ fn fill(client: &mut Client, records: u64, keys: u64) -> anyhow::Result<u64> {
 /// A batch of records whose keys begin with that of number `first`.
 fn keyed(first: u64, keys: u64) -> anyhow::Result<Bytes> {
     let mut builder = BatchBuilder::new(BatchOptions::default())?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-    let now = Millis(i64::try_from(now)?);
+    let now = wire::now()?;
     let mut value = vec![0x5a; RECORD_BYTES];
     for number in first..first + BATCH_RECORDS {
         if let Some(front) = value.first_chunk_mut::<8>() {

@@ -7,10 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use ottla_protocol::k32_describe_configs::DescribeConfigsResource;
 use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use ottla_protocol::{
-    DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, StrBytes,
-};
+use ottla_protocol::{DescribeConfigsRequest, DescribeConfigsResponse, StrBytes};
 
 use crate::bench::Bench;
 use crate::broker::Broker;
@@ -123,13 +120,7 @@ fn fill(client: &mut Client, groups: u64) -> anyhow::Result<()> {
             configs: configs.to_vec(),
             ..Default::default()
         });
-        let request =
-            IncrementalAlterConfigsRequest { resources: resources.collect(), ..Default::default() };
-        let response: IncrementalAlterConfigsResponse = client.call(1, &request)?;
-        for answer in &response.responses {
-            let (code, message) = (answer.error_code, &answer.error_message);
-            ensure!(code == 0, "a group's settings are refused: {code} {message:?}");
-        }
+        client.alter_configs(resources.collect())?;
         from = to;
     }
     Ok(())

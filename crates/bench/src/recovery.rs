@@ -14,13 +14,11 @@ use crate::load::Target;
 use crate::process;
 use crate::report::tell;
 use crate::scenario::Cell;
-use crate::wire::{self, Client};
+use crate::wire::{self, BATCH_RECORDS, Client};
 
 const TOPIC: &str = "recovery";
 const PARTITIONS: i32 = 16;
 const SEGMENT_MIB: u64 = 10;
-/// Records of 1 KiB in a batch of just under 1 MB.
-const BATCH_RECORDS: u64 = 950;
 const RECORD_BYTES: usize = 1024;
 const IN_FLIGHT: usize = 5;
 /// How long it is written to before it is killed.

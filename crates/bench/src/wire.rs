@@ -11,9 +11,11 @@ use bytes::Bytes;
 use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_protocol::k19_create_topics::CreatableTopic;
+use ottla_protocol::k44_incremental_alter_configs::AlterConfigsResource;
 use ottla_protocol::message::{ApiRequest, Message};
 use ottla_protocol::{
-    CreateTopicsRequest, CreateTopicsResponse, ListOffsetsRequest, ListOffsetsResponse, Millis,
+    CreateTopicsRequest, CreateTopicsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, ListOffsetsRequest, ListOffsetsResponse, Millis,
     ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader, StrBytes,
     request_frame,
 };
@@ -103,6 +105,21 @@ impl Client {
         ensure!(result.error_code == 0, "create topic: {:?}", result.error_message);
         // Kafka answers before its partitions have leaders.
         self.wait_for_leaders(name, partitions)
+    }
+
+    /// Changes settings; an error when one is refused.
+    pub(crate) fn alter_configs(
+        &mut self,
+        resources: Vec<AlterConfigsResource>,
+    ) -> anyhow::Result<()> {
+        let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+        let response: IncrementalAlterConfigsResponse = self.call(1, &request)?;
+        ensure!(response.responses.len() == request.resources.len(), "answers are missing");
+        for answer in &response.responses {
+            let (code, name) = (answer.error_code, &answer.resource_name);
+            ensure!(code == 0, "settings of {name} are refused: {code} {:?}", answer.error_message);
+        }
+        Ok(())
     }
 
     /// Waits until the first `partitions` of a topic can be used.
@@ -196,12 +213,16 @@ impl Client {
     }
 }
 
+/// The time of records that are written now.
+pub(crate) fn now() -> anyhow::Result<Millis> {
+    Ok(Millis(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?))
+}
+
 /// A batch of `count` records of `size` bytes each, not compressible, written now: older ones a
 /// broker would delete.
 pub(crate) fn batch(count: u64, size: usize) -> anyhow::Result<Bytes> {
     let mut builder = BatchBuilder::new(BatchOptions::default())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let now = Millis(i64::try_from(now)?);
+    let now = now()?;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut value = vec![0; size];
     for _ in 0..count {

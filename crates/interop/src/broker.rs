@@ -271,6 +271,8 @@ impl Broker {
 
     fn write_properties(&self, broker: &str, controller: &str) -> anyhow::Result<()> {
         let mut text = kafka_properties(broker, controller, &self.log_dirs()?);
+        // Tests do not wait for members that might come.
+        text.push_str("group.initial.rebalance.delay.ms=0\n");
         for setting in &self.settings {
             text.push_str(&setting.replace("{address}", broker));
             text.push('\n');
@@ -322,7 +324,9 @@ fn free_address() -> anyhow::Result<String> {
     Ok(listener.local_addr().context("no free port")?.to_string())
 }
 
-fn kafka_properties(broker: &str, controller: &str, log_dirs: &[PathBuf]) -> String {
+/// The properties of a node of its own for Apache Kafka: what it needs, the rest is its defaults.
+#[must_use]
+pub fn kafka_properties(broker: &str, controller: &str, log_dirs: &[PathBuf]) -> String {
     let log_dirs: Vec<String> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
     format!(
         "process.roles=broker,controller\n\
@@ -337,8 +341,7 @@ fn kafka_properties(broker: &str, controller: &str, log_dirs: &[PathBuf]) -> Str
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n",
+         share.coordinator.state.topic.min.isr=1\n",
         log_dirs.join(",")
     )
 }
