@@ -67,9 +67,27 @@ fn a_broker_that_is_killed_while_partitions_move_loses_nothing() -> anyhow::Resu
     }
     broker.stop()?;
     if kind == Kind::Ottla {
+        remove_set_aside(&dirs)?;
         broker.start_again_as(Kind::Kafka)?;
         kafka_log::check(&broker.said()?, true)?;
         check(&broker, &dirs, &acknowledged).context("Kafka")?;
+    }
+    Ok(())
+}
+
+/// A kill between the two renames of a move leaves two logs of a partition, of which the start sets
+/// the shorter aside for its owner to look at. Every start was checked to serve all that was
+/// acknowledged from the other; Kafka, which warns of what is set aside, gets the rest.
+fn remove_set_aside(dirs: &[String]) -> anyhow::Result<()> {
+    for dir in dirs {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with("-stray") {
+                ensure!(name.starts_with(&format!("{TOPIC}-")), "{dir}/{name} is set aside");
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
     }
     Ok(())
 }
