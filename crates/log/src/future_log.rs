@@ -34,6 +34,35 @@ pub struct FutureLog {
     name: String,
 }
 
+/// A copy that has the partition's name, and is to take the log's place in memory.
+#[derive(Debug)]
+pub struct Promoted {
+    log_dir: Arc<LogDir>,
+    partition: TopicPartition,
+    log_start: Offset,
+    end: Offset,
+}
+
+impl Promoted {
+    /// Opens it under its name. Blocks.
+    ///
+    /// # Errors
+    /// When it is not what was copied; when the disk fails.
+    pub fn open(self, mut options: OpenOptions) -> Result<PartitionLog, LogError> {
+        let Self { log_dir, partition, log_start, end } = self;
+        options.log_start = log_start;
+        options.recovery_point = end;
+        options.clean = true;
+        options.sync = SyncOn::Open;
+        let (log, _report) = PartitionLog::open(&log_dir, &partition, options)?;
+        if log.log_end() != end {
+            let what = format!("it ends at offset {}, and was copied up to {end}", log.log_end());
+            return Err(LogError::corrupt(&log.dir().path, what));
+        }
+        Ok(log)
+    }
+}
+
 /// Why copying did not go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CopyError {
@@ -158,28 +187,20 @@ impl FutureLog {
         Ok(())
     }
 
-    /// Closes the copy and gives its directory the partition's name, on stable storage; then opens
-    /// it under that name. The log that it is a copy of is held. Blocks.
+    /// Closes the copy and gives its directory the partition's name, on stable storage. The log that
+    /// it is a copy of is held. Blocks.
     ///
     /// # Errors
-    /// When the disk fails: then the copy is closed, under either name.
-    pub fn promote(mut self, mut options: OpenOptions) -> Result<PartitionLog, LogError> {
+    /// When there is a log of that name, and when the disk fails: then the copy is closed, and the
+    /// name not given, or it is not known whether it would be found after a crash.
+    pub fn promote(mut self) -> Result<Promoted, LogError> {
         let partition = self.log.partition().clone();
-        let end = self.log.log_end();
-        options.log_start = self.log.log_start();
-        options.recovery_point = end;
-        options.clean = true;
-        options.sync = SyncOn::Open;
+        let (log_start, end) = (self.log.log_start(), self.log.log_end());
         self.log.shut(SyncOn::Open)?;
         self.log_dir.disk().sync_dir(&self.log.dir().path)?;
         self.log_dir.promote(&self.name, &partition)?;
         mark!("move-promotes");
-        let (log, _report) = PartitionLog::open(&self.log_dir, &partition, options)?;
-        if log.log_end() != end {
-            let what = format!("it ends at offset {}, and was copied up to {end}", log.log_end());
-            return Err(LogError::corrupt(&log.dir().path, what));
-        }
-        Ok(log)
+        Ok(Promoted { log_dir: self.log_dir, partition, log_start, end })
     }
 
     /// Closes it; copying goes on when it is opened again. Blocks.

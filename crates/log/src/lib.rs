@@ -58,7 +58,7 @@ pub use compact::{
 };
 pub use config::{FlushMode, LogConfig, LogDirLimits};
 pub use error::{AppendError, LogError, ReadError};
-pub use future_log::{CopyError, FutureLog};
+pub use future_log::{CopyError, FutureLog, Promoted};
 pub use index::{Entry as IndexEntry, OffsetEntry, TimeEntry};
 pub use load::{Judgement, LoadReport, judge};
 pub use log_dir::{CleanShutdown, LoadPoints, LogDir, LogDirEntry};

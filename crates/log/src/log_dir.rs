@@ -482,7 +482,7 @@ impl LogDir {
     ///
     /// # Errors
     /// When there is one already; when the disk fails.
-    pub(crate) fn promote(&self, name: &str, partition: &TopicPartition) -> Result<(), LogError> {
+    pub fn promote(&self, name: &str, partition: &TopicPartition) -> Result<(), LogError> {
         self.check()?;
         let (from, to) = (self.path.join(name), self.path.join(partition.to_string()));
         if self.disk.exists(&to)? {

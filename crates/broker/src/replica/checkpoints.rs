@@ -159,7 +159,7 @@ impl Partitions {
             }
         }
         // One that is about to move here: after a crash it may be found here first.
-        for (hosted, end) in self.moves.arriving_in(index) {
+        if let Some((hosted, end)) = self.moves.arriving_in(index) {
             let offset = match which {
                 OffsetCheckpoint::RecoveryPoint => Offset(end),
                 OffsetCheckpoint::HighWatermark | OffsetCheckpoint::LogStart => of(&hosted),

@@ -253,7 +253,7 @@ impl Partitions {
     }
 
     /// The log directory that the metadata names for this broker's replica, when it serves.
-    fn noted_volume(&self, partition: &Partition) -> Option<usize> {
+    pub(super) fn noted_volume(&self, partition: &Partition) -> Option<usize> {
         let noted = self.noted(partition)?;
         let is_it = |volume: &Volume| volume.id == Some(noted) && volume.dir.failure().is_none();
         self.volumes.iter().position(is_it)

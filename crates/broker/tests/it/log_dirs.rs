@@ -2,6 +2,7 @@
 //! restart or a failure in between leaves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use ottla_env::{Disk, DiskErrorKind};
@@ -231,6 +232,83 @@ fn a_move_is_seen_called_off_begun_again_and_goes_on_after_a_restart() {
     running.stop();
 }
 
+/// Stops the disk when a copy is about to get its log's name, until the sender is used or dropped.
+fn stopped_at_promotion(world: &World) -> (Receiver<()>, Sender<()>) {
+    let ((reached, is_reached), (go_on, may_go_on)) = (channel(), channel::<()>());
+    let mut gate = Some((reached, may_go_on));
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        let name = path.file_name()?.to_str()?;
+        let promotes =
+            verb == "rename" && parse_dir(name).is_some_and(|(_, state)| state == DirState::Future);
+        if let Some((reached, may_go_on)) = gate.take_if(|_| promotes) {
+            reached.send(()).unwrap();
+            let _used_or_dropped = may_go_on.recv();
+        }
+        None
+    })));
+    (is_reached, go_on)
+}
+
+#[test]
+fn a_move_called_off_too_late_and_asked_for_again_loses_nothing() {
+    for again in [1, 2] {
+        let world = World::with_dirs(&["/data", "/more"]);
+        let running = world.start(&[]);
+        let mut client = running.client();
+        create(&mut client, "orders");
+        write(&mut client, "orders", b"before");
+        let (from, to) = (home(&mut client, "orders"), other(home(&mut client, "orders")));
+        let (is_reached, go_on) = stopped_at_promotion(&world);
+        assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::None);
+        is_reached.recv_timeout(LIMIT).unwrap();
+        // The copy takes the log's place now, whatever is wanted.
+        let wanted = [from, to, from];
+        for path in &wanted[..=again] {
+            assert_eq!(alter(&mut client, path, "orders", 0), ErrorCode::None);
+        }
+        drop(go_on);
+        let last = wanted[again];
+        until(|| is_at(&mut client, "orders", last) && dirs(&world, DirState::Future) == 0);
+        assert_eq!(write(&mut client, "orders", b"after"), 1);
+        until(|| noted(&running, "orders") == id_of(&world, last));
+        drop(running);
+        let running = world.start(&[]);
+        let mut client = running.client();
+        assert!(is_at(&mut client, "orders", last));
+        assert_eq!(all(&mut client, "orders", 2), [b"before".to_vec(), b"after".to_vec()]);
+        running.stop();
+    }
+}
+
+#[test]
+fn a_copy_whose_log_is_gone_is_the_log_where_the_metadata_has_it_and_stays_elsewhere() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for (name, path) in [("noted", "/data"), ("other", "/more")] {
+        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
+        create(&mut client, name);
+        until(|| noted(&running, name) == id_of(&world, path));
+        write(&mut client, name, b"before");
+    }
+    running.stop();
+    // As if the log had been on a disk that is not there any more.
+    for (name, path) in [("noted", "/data"), ("other", "/more")] {
+        let old = std::path::PathBuf::from(format!("{path}/{name}-0"));
+        let copy = format!("/data/{name}-0.00000000000000000000000000000001-future");
+        let (content, copy) = (files(&world, path, name), std::path::PathBuf::from(copy));
+        world.disk.remove_dir_all(&old).unwrap();
+        put_into(&world, &copy, content);
+    }
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "noted", "/data"));
+    assert_eq!(all(&mut client, "noted", 1), [b"before"]);
+    assert!(is_at(&mut client, "other", "/more"), "created anew, as in Kafka");
+    assert_eq!(dirs(&world, DirState::Future), 1, "but what there is of it is kept");
+    running.stop();
+}
+
 #[test]
 fn a_topic_deleted_on_its_way_leaves_nothing() {
     let world = World::with_dirs(&["/data", "/more"]);
@@ -262,11 +340,14 @@ fn files(world: &World, dir: &str, name: &str) -> Files {
 }
 
 fn put(world: &World, dir: &str, name: &str, content: Files) {
-    let dir = std::path::PathBuf::from(format!("{dir}/{name}-0"));
-    if world.disk.exists(&dir).unwrap() {
-        world.disk.remove_dir_all(&dir).unwrap();
+    put_into(world, std::path::Path::new(&format!("{dir}/{name}-0")), content);
+}
+
+fn put_into(world: &World, dir: &std::path::Path, content: Files) {
+    if world.disk.exists(dir).unwrap() {
+        world.disk.remove_dir_all(dir).unwrap();
     }
-    world.disk.create_dir(&dir).unwrap();
+    world.disk.create_dir(dir).unwrap();
     for (name, content) in content {
         world.disk.write_atomically(&dir.join(name), content.into()).unwrap();
     }

@@ -57,7 +57,7 @@ fn exchange(
     log.hold()?;
     copy_all(&mut copy, log, 700)?;
     append(log, batch(&[NOW.0 + 1], 40));
-    let mut new = copy.promote(options(config))?;
+    let mut new = copy.promote()?.open(options(config))?;
     new.take_over(log, NOW)?;
     Ok(new)
 }
@@ -204,7 +204,7 @@ fn a_log_that_gave_up_is_not_moved() {
     let mut copy = future(&b, &small()).unwrap();
     copy_all(&mut copy, &log, 700).unwrap();
     log.hold().unwrap();
-    let mut new = copy.promote(options(&small())).unwrap();
+    let mut new = copy.promote().unwrap().open(options(&small())).unwrap();
     log.retire();
     assert!(new.take_over(&mut log, NOW).is_err());
     assert!(log.hold().is_err());

@@ -20,6 +20,8 @@ pub(super) const CHUNK: usize = 1 << 20;
 pub(super) struct Work {
     pub(super) key: Key,
     pub(super) of: Arc<Move>,
+    /// What the last run copied, until it is looked at.
+    pub(super) begun: Option<Begun>,
     pub(super) copy: Option<FutureLog>,
     /// Nobody else removes, replaces or cuts segments of the log: the copy has it as it was, and
     /// compaction must not take a marker whose transaction was copied.
@@ -40,7 +42,7 @@ pub(super) enum Copied {
 /// Why a move ends before it is done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    #[error("the partition is not here any more")]
+    #[error("the partition is not here, or not wanted elsewhere, any more")]
     Gone,
     #[error("its directory's name would be too long")]
     Name,
@@ -52,7 +54,8 @@ pub(super) enum Ended {
 
 impl Work {
     pub(super) fn new(key: Key, of: Arc<Move>) -> Self {
-        Self { key, of, copy: None, claim: None, asked: None, told: false }
+        let begun = of.begun.lock().take();
+        Self { key, of, begun, copy: None, claim: None, asked: None, told: false }
     }
 
     /// Copies a piece.
@@ -103,18 +106,20 @@ impl Work {
         Ok(())
     }
 
-    fn begin(&self, shared: &Shared, volume: &Volume, now: Millis) -> Result<FutureLog, Ended> {
-        let hosted = &self.of.hosted;
-        let partition = &hosted.name;
-        if let Some(begun) = &self.of.begun {
+    fn begin(&mut self, shared: &Shared, volume: &Volume, now: Millis) -> Result<FutureLog, Ended> {
+        let partition = &self.of.hosted.name;
+        if let Some(begun) = &self.begun {
             match self.go_on(volume, begun, now) {
-                Ok(Some(copy)) => return Ok(copy),
+                Ok(Some(copy)) => {
+                    self.begun = None;
+                    return Ok(copy);
+                }
                 Ok(None) => info!(%partition, "its log is copied anew"),
                 Err(error) => warn!(%partition, %error, "its log is copied anew"),
             }
             match volume.dir.remove(&begun.name) {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
-                Ok(()) | Err(_) => {}
+                Ok(()) | Err(_) => self.begun = None,
             }
         }
         let unique = Uuid(shared.rng.bytes16());
@@ -166,12 +171,21 @@ impl Work {
 /// Removes a copy that nobody wants.
 pub(super) fn discard(copy: FutureLog, shared: &Shared, volume: usize) {
     let name = copy.name().to_owned();
-    if let Err(error) = copy.discard() {
-        let failed =
-            shared.partitions.volumes.get(volume).is_some_and(|v| v.dir.failure().is_some());
-        if !failed {
-            warn!(%name, %error, "a copy that is not wanted any more stays until the next start");
-        }
+    removed(shared, volume, &name, copy.discard());
+}
+
+/// Removes one that was not opened.
+pub(super) fn remove(shared: &Shared, begun: &Begun) {
+    if let Some(volume) = shared.partitions.volumes.get(begun.volume) {
+        removed(shared, begun.volume, &begun.name, volume.dir.remove(&begun.name));
+    }
+}
+
+fn removed(shared: &Shared, volume: usize, name: &str, outcome: Result<(), LogError>) {
+    if let Err(error) = outcome
+        && shared.partitions.volumes.get(volume).is_some_and(|v| v.dir.failure().is_none())
+    {
+        warn!(%name, %error, "a copy that is not wanted any more stays until the next start");
     }
 }
 

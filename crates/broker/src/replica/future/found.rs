@@ -52,15 +52,49 @@ impl Partitions {
             };
             places.insert(partition, place);
         }
+        let mut copies = Vec::new();
         for (partition, volume, name) in found.futures {
-            let there = places.get(&partition);
+            if !places.contains_key(&partition) && self.adopt(image, &partition, volume, &name)? {
+                places.insert(partition, volume);
+            } else {
+                copies.push((partition, volume, name));
+            }
+        }
+        for (partition, volume, name) in copies {
+            let Some(there) = places.get(&partition) else {
+                warn!(%partition, %name, "a copy whose log is not there: it stays as it is");
+                continue;
+            };
             let clean = self.volumes.get(volume).is_some_and(|v| v.points.read().clean.is_some());
-            let useful = there.is_some_and(|place| *place != volume);
-            if !(useful && self.found_future(partition, volume, &name, clean)) {
+            if *there == volume || !self.found_future(partition, volume, &name, clean) {
                 aside.push((volume, name));
             }
         }
         Ok(places)
+    }
+
+    /// The log of this copy is not there: it was in a log directory that is gone since. When the
+    /// controller had noted where the copy is, then that is the log now, as in Kafka
+    /// (`LogManager.recoverAbandonedFutureLogs`).
+    fn adopt(
+        &self,
+        image: &Image,
+        partition: &TopicPartition,
+        volume: usize,
+        name: &str,
+    ) -> Result<bool, LogError> {
+        let topic = image.topic(&partition.topic);
+        let metadata = topic.and_then(|topic| topic.partition(partition.partition));
+        let (Some(metadata), Some(there)) = (metadata, self.volumes.get(volume)) else {
+            return Ok(false);
+        };
+        if self.noted_volume(metadata) != Some(volume) {
+            return Ok(false);
+        }
+        let path = there.dir.path().display();
+        warn!(%partition, %path, "its log is not there, and a copy of it takes its place");
+        there.dir.promote(name, partition)?;
+        Ok(true)
     }
 
     /// A crash can leave a partition in two log directories: the move's copy has its name, and the

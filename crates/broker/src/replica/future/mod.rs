@@ -10,7 +10,7 @@ mod switch;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
@@ -41,6 +41,11 @@ struct State {
     /// Copies that were found at start, by partition: log directory and name.
     begun: BTreeMap<TopicPartition, Begun>,
     moves: BTreeMap<Key, Arc<Move>>,
+    /// The one whose copy takes the log's place right now. Nothing can stop it any more, and
+    /// checkpoints know its partition in both log directories.
+    arriving: Option<(Key, Arc<Move>)>,
+    /// Copies that were found at start, and that were not wanted before they were taken up.
+    unwanted: Vec<Begun>,
     /// The metadata has these elsewhere, or nowhere.
     reports: BTreeSet<Key>,
 }
@@ -59,12 +64,11 @@ pub(super) struct Move {
     hosted: Arc<HostedPartition>,
     /// Index of the log directory.
     target: usize,
-    begun: Option<Begun>,
+    /// Until the thread takes it up.
+    begun: Mutex<Option<Begun>>,
     /// How far the copy is.
     end: AtomicI64,
     bytes: AtomicU64,
-    /// It is about to be the partition's log: checkpoints know it.
-    arriving: AtomicBool,
 }
 
 /// A copy, as DescribeLogDirs shows it.
@@ -80,10 +84,9 @@ impl Move {
         Arc::new(Self {
             hosted,
             target,
-            begun,
+            begun: Mutex::new(begun),
             end: AtomicI64::new(0),
             bytes: AtomicU64::new(0),
-            arriving: AtomicBool::new(false),
         })
     }
 
@@ -95,6 +98,27 @@ impl Move {
     fn lag(&self) -> i64 {
         let end = self.hosted.with_log(PartitionLog::log_end).get();
         end.saturating_sub(self.end.load(Ordering::Relaxed)).max(0)
+    }
+}
+
+impl State {
+    /// Nobody wants this move any more. What the thread has of it, it removes.
+    fn end(&mut self, key: Key) {
+        let ended = self.moves.remove(&key);
+        self.unwanted.extend(ended.and_then(|one| one.begun.lock().take()));
+    }
+
+    fn is_arriving(&self, key: Key) -> bool {
+        self.arriving.as_ref().is_some_and(|(arriving, _)| *arriving == key)
+    }
+}
+
+/// A copy takes the log's place until this is dropped.
+struct Arriving<'a>(&'a Moves);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().arriving = None;
     }
 }
 
@@ -112,17 +136,23 @@ impl Moves {
     fn forget(&self, key: Key, one: &Arc<Move>) {
         let mut state = self.state.lock();
         if state.moves.get(&key).is_some_and(|wanted| Arc::ptr_eq(wanted, one)) {
-            state.moves.remove(&key);
+            state.end(key);
         }
     }
 
+    /// From here on the move cannot be called off; `None`: it was.
+    fn arrive(&self, key: Key, one: &Arc<Move>) -> Option<Arriving<'_>> {
+        let mut state = self.state.lock();
+        let wanted = state.moves.get(&key).filter(|wanted| Arc::ptr_eq(wanted, one));
+        state.arriving = Some((key, Arc::clone(wanted?)));
+        Some(Arriving(self))
+    }
+
     /// What is about to arrive in a log directory, and up to where it is there.
-    pub(super) fn arriving_in(&self, volume: usize) -> Vec<(Arc<HostedPartition>, i64)> {
+    pub(super) fn arriving_in(&self, volume: usize) -> Option<(Arc<HostedPartition>, i64)> {
         let state = self.state.lock();
-        let arriving =
-            |one: &&Arc<Move>| one.target == volume && one.arriving.load(Ordering::Acquire);
-        let end = |one: &Arc<Move>| one.end.load(Ordering::Relaxed);
-        state.moves.values().filter(arriving).map(|m| (Arc::clone(&m.hosted), end(m))).collect()
+        let (_, one) = state.arriving.as_ref().filter(|(_, one)| one.target == volume)?;
+        Some((Arc::clone(&one.hosted), one.end.load(Ordering::Relaxed)))
     }
 }
 
@@ -164,9 +194,10 @@ impl Partitions {
                 Some(under_way) if under_way.target == target => return Ok(()),
                 Some(_) | None => {}
             }
-            // Another move of it ends here; the thread removes its copy.
-            state.moves.remove(&key);
-            if hosted.dir() == target {
+            // Another move of it ends here, unless its copy takes the log's place already: then
+            // where the log will be is not known yet, and the thread looks when it has done that.
+            state.end(key);
+            if hosted.dir() == target && !state.is_arriving(key) {
                 Ok(())
             } else if one_failed {
                 // The partition may be there too.
@@ -239,10 +270,13 @@ impl Partitions {
         let mut state = self.moves.state.lock();
         let Some(begun) = state.begun.remove(&hosted.name) else { return };
         let key = (hosted.topic_id, hosted.name.partition);
-        // A request that came first counts.
-        let target = begun.volume;
-        let resumed = || Move::new(Arc::clone(hosted), target, Some(begun));
-        state.moves.entry(key).or_insert_with(resumed);
+        if state.moves.contains_key(&key) {
+            // A request that came first counts.
+            state.unwanted.push(begun);
+        } else {
+            let one = Move::new(Arc::clone(hosted), begun.volume, Some(begun));
+            state.moves.insert(key, one);
+        }
         drop(state);
         self.moves.wake();
     }

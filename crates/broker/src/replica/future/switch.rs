@@ -54,6 +54,9 @@ impl Drop for Held<'_> {
 impl Work {
     /// The copy has everything that was written a moment ago, and the controller knows of it.
     pub(super) fn switch(&mut self, shared: &Shared, now: Millis) -> Result<(), Ended> {
+        let moves = &shared.partitions.moves;
+        // It may be wanted in the other directory again.
+        let arriving = moves.arrive(self.key, &self.of).ok_or(Ended::Gone)?;
         let Some(copy) = self.copy.take() else { return Ok(()) };
         let hosted = Arc::clone(&self.of.hosted);
         let (source, target) = (hosted.dir(), self.of.target);
@@ -77,7 +80,7 @@ impl Work {
         to.partitions.fetch_add(1, Ordering::Relaxed);
         put_away(shared, &hosted, (source, from));
         drop(held);
-        self.of.arriving.store(false, Ordering::Release);
+        drop(arriving);
         for (index, volume) in [(source, from), (target, to)] {
             checkpoint(shared, index, volume);
         }
@@ -111,20 +114,26 @@ impl Work {
         }
         self.of.set_progress(end.get(), copy.size_bytes());
         // Before there are two: whichever is found after a crash begins where the log does.
-        self.of.arriving.store(true, Ordering::Release);
         checkpoint(shared, target, to);
         let name = copy.name().to_owned();
-        copy.promote(self.options(now)).map_err(|error| {
-            self.of.arriving.store(false, Ordering::Release);
-            if error.is_no_space() || to.dir.failure().is_some() {
+        let full_or_failed = |error: &LogError| error.is_no_space() || to.dir.failure().is_some();
+        let promoted = copy.promote().map_err(|error| {
+            if full_or_failed(&error) {
                 let _stays = to.dir.remove(&name);
             } else {
                 // A directory whose names cannot be changed or synced is not to be trusted.
                 to.dir.fail(&error);
             }
+            error
+        })?;
+        let opened = promoted.open(self.options(now)).map_err(|error| {
+            if !full_or_failed(&error) {
+                to.dir.fail(&error);
+            }
             put_away(shared, &hosted, (target, to));
-            error.into()
-        })
+            error
+        })?;
+        Ok(opened)
     }
 }
 

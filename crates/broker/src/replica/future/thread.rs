@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::super::volume::Key;
-use super::copy::{Copied, Ended, Work, discard};
+use super::copy::{Copied, Ended, Work, discard, remove};
 use super::report::{self, Asked};
 use crate::shared::Shared;
 
@@ -83,6 +83,18 @@ impl Mover {
     /// Takes up what is wanted, drops what is not any more.
     fn sort_out(&mut self) {
         let moves = &self.shared.partitions.moves;
+        let unwanted = {
+            let mut state = moves.state.lock();
+            // Wanted to where a move that was asked for before has brought them.
+            let there = state.moves.iter().filter(|(_, one)| one.hosted.dir() == one.target);
+            for key in there.map(|(key, _)| *key).collect::<Vec<_>>() {
+                state.end(key);
+            }
+            std::mem::take(&mut state.unwanted)
+        };
+        for begun in unwanted {
+            remove(&self.shared, &begun);
+        }
         let gone = self.works.extract_if(.., |key, work| !moves.is_wanted(*key, &work.of));
         for (key, work) in gone.collect::<Vec<_>>() {
             self.drop_work(key, work);
@@ -98,11 +110,9 @@ impl Mover {
         let target = work.of.target;
         if let Some(copy) = work.copy {
             discard(copy, &self.shared, target);
-        } else if let Some(begun) = &work.of.begun
-            && let Some(volume) = self.shared.partitions.volumes.get(begun.volume)
-        {
+        } else if let Some(begun) = &work.begun {
             // It was not even looked at.
-            let _gone = volume.dir.remove(&begun.name);
+            remove(&self.shared, begun);
         }
         // The controller may have been told of the place that it does not move to.
         if work.told || work.asked.is_some() {
