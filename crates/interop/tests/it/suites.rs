@@ -119,8 +119,9 @@ fn kafka_python() -> anyhow::Result<()> {
 
 #[test]
 fn rskafka() -> anyhow::Result<()> {
-    // As in the suite's own compose file.
-    let broker = Broker::start(&["auto.create.topics.enable=false"])?;
+    // As in the suite's own compose file; and records of 1970, which it writes, stay until they are
+    // read, whenever the broker looks for old ones.
+    let broker = Broker::start(&["auto.create.topics.enable=false", "log.retention.ms=-1"])?;
     let folder = repository::fetched("suites/rskafka")?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&folder).env("TEST_INTEGRATION", "1").env("TEST_BROKER_IMPL", "kafka");

@@ -25,11 +25,15 @@ pub(crate) fn check(said: &str, clean: bool) -> anyhow::Result<()> {
     let after_kill = if clean { &[] } else { &ALLOWED_AFTER_KILL[..] };
     let allowed =
         |line: &&str| ALLOWED.iter().chain(after_kill).any(|(part, _)| line.contains(part));
-    let bad: Vec<&str> = said
-        .lines()
-        .filter(|line| matches!(level(line), Some("WARN" | "ERROR" | "FATAL")))
-        .filter(|line| !allowed(line))
-        .collect();
+    let (mut bad, mut is_bad) = (Vec::new(), false);
+    for line in said.lines() {
+        if let Some(level) = level(line) {
+            is_bad = matches!(level, "WARN" | "ERROR" | "FATAL") && !allowed(&line);
+        }
+        if is_bad {
+            bad.push(line);
+        }
+    }
     ensure!(bad.is_empty(), "Kafka warns:\n{}", bad.join("\n"));
     // The metadata log is read again at each start, whoever wrote it.
     let recovers = |line: &&str| {
