@@ -270,13 +270,11 @@ impl Partitions {
         let mut state = self.moves.state.lock();
         let Some(begun) = state.begun.remove(&hosted.name) else { return };
         let key = (hosted.topic_id, hosted.name.partition);
-        if state.moves.contains_key(&key) {
-            // A request that came first counts.
-            state.unwanted.push(begun);
-        } else {
-            let one = Move::new(Arc::clone(hosted), begun.volume, Some(begun));
-            state.moves.insert(key, one);
-        }
+        let (target, mut begun) = (begun.volume, Some(begun));
+        let resumed = || Move::new(Arc::clone(hosted), target, begun.take());
+        state.moves.entry(key).or_insert_with(resumed);
+        // A request that came first counts.
+        state.unwanted.extend(begun);
         drop(state);
         self.moves.wake();
     }

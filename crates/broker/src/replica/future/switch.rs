@@ -117,23 +117,21 @@ impl Work {
         checkpoint(shared, target, to);
         let name = copy.name().to_owned();
         let full_or_failed = |error: &LogError| error.is_no_space() || to.dir.failure().is_some();
-        let promoted = copy.promote().map_err(|error| {
-            if full_or_failed(&error) {
+        let promoted = copy.promote().inspect_err(|error| {
+            if full_or_failed(error) {
                 let _stays = to.dir.remove(&name);
             } else {
                 // A directory whose names cannot be changed or synced is not to be trusted.
-                to.dir.fail(&error);
+                to.dir.fail(error);
             }
-            error
         })?;
-        let opened = promoted.open(self.options(now)).map_err(|error| {
-            if !full_or_failed(&error) {
-                to.dir.fail(&error);
+        let opened = promoted.open(self.options(now)).inspect_err(|error| {
+            if !full_or_failed(error) {
+                to.dir.fail(error);
             }
             put_away(shared, &hosted, (target, to));
-            error
-        })?;
-        Ok(opened)
+        });
+        Ok(opened?)
     }
 }
 
