@@ -11,11 +11,13 @@ mod bench;
 mod clients;
 mod codegen;
 mod configs;
+mod fuzz;
 mod process;
 mod settings_page;
 mod sim;
 mod test_run;
 mod tidy;
+mod tools;
 mod torture;
 mod workspace;
 
@@ -57,6 +59,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Run the fuzz targets; needs a nightly toolchain.
+    Fuzz(fuzz::Choice),
     /// Cut the power of the release build, kill it, let its disk fail or be full.
     Torture {
         /// What to do and for how long; `--help` lists them.
@@ -112,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             settings_page::run(check).map(|()| true)
         }
         Command::Sim { options } => sim::run(&root, &options).map(|()| true),
+        Command::Fuzz(choice) => fuzz::run(&root, &choice).map(|()| true),
         Command::Torture { options } => torture::run(&root, &options).map(|()| true),
         Command::Bench { options } => bench::run(&root, &options).map(|()| true),
         Command::Clients { family } => {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clients::{self, Family};
-use crate::{codegen, configs, process, settings_page, sim, tidy, torture};
+use crate::{codegen, configs, process, settings_page, sim, tidy, tools, torture};
 
 /// One step.
 pub(super) struct Step {
@@ -65,18 +65,7 @@ fn clippy(root: &Path) -> anyhow::Result<()> {
 }
 
 fn licences(root: &Path) -> anyhow::Result<()> {
-    let tools = root.join("target/tools");
-    let deny = tools.join("bin/cargo-deny");
-    let wanted = format!("cargo-deny {CARGO_DENY}\n");
-    let found = deny.is_file().then(|| process::output(process::command(&deny, root).arg("-V")));
-    if found.transpose()?.is_none_or(|found| found != wanted) {
-        // Unoptimised: it is built once and runs for a second.
-        let install = ["install", "cargo-deny", "--quiet", "--locked", "--debug", "--force"];
-        let mut cargo = process::cargo(root);
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("CARGO_TARGET_DIR");
-        cargo.args(install).args(["--version", CARGO_DENY, "--root"]).arg(&tools);
-        process::run(&mut cargo)?;
-    }
+    let deny = tools::provide(root, "cargo-deny", CARGO_DENY)?;
     let check = ["--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
     process::run(process::command(&deny, root).args(check))
 }
