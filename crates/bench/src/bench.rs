@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(1800);
 pub(crate) struct Bench {
     /// Shows only that everything works.
     pub(crate) short: bool,
+    /// How much of the usual amounts, in percent.
+    pub(crate) percent: u64,
     pub(crate) builds: Builds,
     /// How long a scenario of endurance is to take.
     pub(crate) minutes: Option<u64>,
@@ -38,7 +40,7 @@ impl Bench {
         let driver = repository::fetched("rust/release/bench_driver")?;
         let data = repository::root().join("target/bench/data");
         std::fs::create_dir_all(&data)?;
-        Ok(Self { short, builds, minutes: None, driver, data })
+        Ok(Self { short, percent: 100, builds, minutes: None, driver, data })
     }
 
     /// Where brokers keep their data.
@@ -46,9 +48,9 @@ impl Bench {
         &self.data
     }
 
-    /// An amount, or a much smaller one when only showing that it works.
+    /// An amount, or a much smaller one when only showing that it works; never less than that.
     pub(crate) fn amount(&self, full: u64, short: u64) -> u64 {
-        if self.short { short } else { full }
+        if self.short { short } else { (full * self.percent / 100).max(short) }
     }
 
     /// An empty broker, ready for [`Broker::launch`]. What earlier ones wrote is on disk by now.

@@ -44,6 +44,9 @@ struct Options {
     /// One run of small amounts: shows that it works, measures nothing.
     #[arg(long)]
     short: bool,
+    /// So much of the usual amounts, in percent: quicker, and coarser.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100))]
+    percent: u64,
     /// Only Ottla: nothing to compare with, but quick.
     #[arg(long)]
     alone: bool,
@@ -68,7 +71,7 @@ enum Other {
     Scale(scale::Options),
     /// A long metadata log, and starts that read it.
     Metadata(metadata::Options),
-    /// Latency of producing while a log is compacted.
+    /// Compaction by itself, and latency of producing while a log is compacted.
     Compaction(compaction::Options),
     /// Gigabytes in many segments, and a start after kill -9.
     Recovery(recovery::Options),
@@ -90,8 +93,11 @@ fn main() -> anyhow::Result<()> {
         options.compare.is_some() == before.is_some(),
         "`cargo xtask bench --compare REV` builds the other Ottla; this program does not"
     );
-    let mut bench = Bench::new(options.short, Builds { ottla: repository::binary()?, before })?;
+    let short_compaction = matches!(&options.other, Some(Other::Compaction(of)) if of.short);
+    let short = options.short || short_compaction;
+    let mut bench = Bench::new(short, Builds { ottla: repository::binary()?, before })?;
     bench.minutes = options.minutes;
+    bench.percent = options.percent;
     match &options.other {
         Some(Other::Scale(options)) => return scale::run(&bench, options),
         Some(Other::Metadata(options)) => return metadata::run(&bench, options),

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use crate::bench::Bench;
 use crate::environment::Environment;
 use crate::figures::{Cells, Figures, shown};
 use crate::scenario::{Cell, Goal, Scenario, Subject};
@@ -20,6 +21,7 @@ pub(crate) struct Report {
     environment: Environment,
     runs: usize,
     short: bool,
+    percent: u64,
     done: Vec<(&'static str, Done)>,
 }
 
@@ -32,8 +34,9 @@ struct Done {
 }
 
 impl Report {
-    pub(crate) fn new(environment: Environment, runs: usize, short: bool) -> Self {
-        Self { environment, runs, short, done: Vec::new() }
+    pub(crate) fn new(environment: Environment, runs: usize, bench: &Bench) -> Self {
+        let Bench { short, percent, .. } = *bench;
+        Self { environment, runs, short, percent, done: Vec::new() }
     }
 
     pub(crate) fn take(&mut self, scenario: &Scenario, measured: Vec<(Cell, Cells)>) {
@@ -52,6 +55,8 @@ impl Report {
         );
         if self.short {
             tell("SHORT: shows that everything works; the figures mean nothing");
+        } else if self.percent < 100 {
+            tell(&format!("{} % of the usual amounts: the figures are coarse", self.percent));
         }
     }
 
@@ -74,6 +79,7 @@ impl Report {
             "kafka": "4.4.0",
             "runs": self.runs,
             "short": self.short,
+            "percent": self.percent,
             "scenarios": scenarios,
         });
         let text = serde_json::to_string_pretty(&all)? + "\n";

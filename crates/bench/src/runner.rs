@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &Bench, plan: &Plan, scenarios: &[&Scenario]) -> anyhow
     let environment = Environment::read(&ottla_interop::repository::root(), bench.data())?;
     // Only now: the cores of the machine were counted.
     process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
-    let mut report = Report::new(environment, plan.runs, bench.short);
+    let mut report = Report::new(environment, plan.runs, bench);
     report.print_head();
     for scenario in scenarios {
         let mut measured: Vec<(Cell, Cells)> =

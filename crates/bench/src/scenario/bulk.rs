@@ -41,6 +41,7 @@ pub(super) fn large_batches(bench: &Bench, broker: &Broker) -> anyhow::Result<Fo
         connections: CONNECTIONS,
         warm_up: bench.amount(1_000_000, 20_000),
         records: bench.amount(2_000_000, 40_000),
+        seconds_max: None,
     })?;
     add(&mut found, "", &moved);
     let moved = prepared(bench, broker)?;

@@ -28,6 +28,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
         connections: 1,
         warm_up: bench.amount(3_000_000, 50_000),
         records: bench.amount(6_000_000, 200_000),
+        seconds_max: None,
     })?;
     let mut found = Found::default();
     bulk::add(&mut found, "", &moved);

@@ -8,6 +8,8 @@ use crate::load::{Produce, Sending};
 
 const ONE: &str = "1 connection: records per broker core-second, thousands";
 const FIFTY: &str = "50 connections: records per broker core-second, thousands";
+/// With durable answers one connection is bound by the disk's flushes.
+const SECONDS_MAX: u64 = 20;
 const LEAST: Bound = Bound::TimesAtLeast(8.0, "kafka");
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -36,6 +38,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
             connections,
             warm_up: bench.amount(100_000, 2_000),
             records: bench.amount(200_000, 5_000),
+            seconds_max: Some(bench.amount(SECONDS_MAX, 2)),
         })?;
         bulk::add(&mut found, what, &moved);
     }

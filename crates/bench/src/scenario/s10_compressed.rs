@@ -40,6 +40,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
             connections: bulk::CONNECTIONS,
             warm_up: bench.amount(500_000, 10_000),
             records: bench.amount(1_000_000, 40_000),
+            seconds_max: None,
         })?;
         bulk::add(&mut found, &format!("{codec}: "), &moved);
     }

@@ -59,6 +59,8 @@ pub(crate) struct Produce {
     /// Sent before anything is measured, over the same connections.
     pub(crate) warm_up: u64,
     pub(crate) records: u64,
+    /// After so long the warm-up, and then what is measured, ends with fewer records.
+    pub(crate) seconds_max: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
