@@ -89,7 +89,12 @@ impl<'a> Cursor<'a> {
         crate::reader::compact_len(self.uvarint()?)
     }
 
-    fn length(&mut self, flex: bool) -> Result<Option<u32>, DecodeError> {
+    /// Where it stands in the frame.
+    pub(crate) const fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(crate) fn length(&mut self, flex: bool) -> Result<Option<u32>, DecodeError> {
         if flex { self.compact_len() } else { Ok(u32::try_from(self.i32()?).ok()) }
     }
 

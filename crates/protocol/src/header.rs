@@ -21,6 +21,13 @@ impl RequestHeader {
     }
 }
 
+/// Room for the fields of a frame. One that is longer than this is most often long for its records,
+/// which take none.
+fn room(len: usize) -> usize {
+    const MOST: usize = 16 << 10;
+    if len <= MOST { 4 + len } else { MOST / 4 }
+}
+
 /// A whole response frame: length, header, body.
 ///
 /// # Errors
@@ -34,7 +41,7 @@ pub fn response_frame<M: Message>(
     let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
     let header_version = api.response_header_version(version);
     let len = header.encoded_len(header_version) + response.encoded_len(version);
-    let mut w = Writer::with_capacity(64 + len.min(64 << 10));
+    let mut w = Writer::with_capacity(room(len));
     w.u32(crate::writer::checked_len(len)?);
     header.encode(&mut w, header_version)?;
     response.encode(&mut w, version)?;
@@ -57,7 +64,7 @@ pub fn request_frame<M: ApiRequest>(
     };
     let header_version = M::API_KEY.request_header_version(version);
     let len = header.encoded_len(header_version) + request.encoded_len(version);
-    let mut w = Writer::with_capacity(64 + len.min(64 << 10));
+    let mut w = Writer::with_capacity(room(len));
     w.u32(crate::writer::checked_len(len)?);
     header.encode(&mut w, header_version)?;
     request.encode(&mut w, version)?;

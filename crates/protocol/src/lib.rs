@@ -48,7 +48,8 @@ pub use tagged::TaggedFields;
 pub use version::VersionRange;
 pub use view::{
     FetchForgottenView, FetchForgottenViews, FetchPartitionView, FetchPartitionViews,
-    FetchRequestView, FetchTopicView, FetchTopicViews, PartitionNumbers, ProducePartitionView,
-    ProducePartitionViews, ProduceRequestView, ProduceTopicView, ProduceTopicViews,
+    FetchRequestView, FetchTopicView, FetchTopicViews, PartitionNumbers, ProduceBeginning,
+    ProducePartitionView, ProducePartitionViews, ProduceRequestView, ProduceTopicView,
+    ProduceTopicViews,
 };
 pub use writer::{Segments, Writer};

@@ -9,6 +9,6 @@ pub use fetch::{
     FetchRequestView, FetchTopicView, FetchTopicViews, PartitionNumbers,
 };
 pub use produce::{
-    ProducePartitionView, ProducePartitionViews, ProduceRequestView, ProduceTopicView,
-    ProduceTopicViews,
+    ProduceBeginning, ProducePartitionView, ProducePartitionViews, ProduceRequestView,
+    ProduceTopicView, ProduceTopicViews,
 };

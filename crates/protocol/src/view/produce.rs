@@ -57,6 +57,41 @@ pub struct ProducePartitionViews<'a> {
     flex: bool,
 }
 
+/// The first partition of a request of which not all bytes have come, so that nothing is checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProduceBeginning<'a> {
+    /// The topic's name; empty from version 13 on.
+    pub name: &'a str,
+    /// The topic's id; zero before version 13.
+    pub topic_id: Uuid,
+    /// The partition's number in its topic.
+    pub index: i32,
+    /// Where its records begin in the frame.
+    pub records_at: usize,
+    /// How many bytes they are said to be.
+    pub records_len: usize,
+}
+
+impl<'a> ProduceBeginning<'a> {
+    /// Of a request whose body begins at `body` of `frame`; `None` when there is too little of it,
+    /// or it is no such request.
+    #[must_use]
+    pub fn parse(frame: &'a [u8], body: usize, version: i16) -> Option<Self> {
+        ProduceRequest::VALID_VERSIONS.check_decode(ProduceRequest::NAME, version).ok()?;
+        let flex = version >= FLEXIBLE;
+        let mut c = Cursor::new(frame, body);
+        let _transactional_id = c.nullable_string(flex).ok()?;
+        let _acks = c.i16().ok()?;
+        let _timeout_ms = c.i32().ok()?;
+        let _topics = c.length(flex).ok()?.filter(|topics| *topics > 0)?;
+        let (name, topic_id) = topic_named(&mut c, version).ok()?;
+        let _partitions = c.length(flex).ok()?.filter(|partitions| *partitions > 0)?;
+        let index = c.i32().ok()?;
+        let records_len = usize::try_from(c.length(flex).ok()??).ok()?;
+        Some(Self { name, topic_id, index, records_at: c.position(), records_len })
+    }
+}
+
 impl<'a> ProduceRequestView<'a> {
     /// Checks the request's body, which begins at `body` of `frame`. Ranges refer to `frame`.
     ///
@@ -121,11 +156,18 @@ impl<'a> ProduceTopicView<'a> {
     }
 }
 
+fn topic_named<'a>(c: &mut Cursor<'a>, version: i16) -> Result<(&'a str, Uuid), DecodeError> {
+    if version >= TOPIC_IDS {
+        Ok(("", c.uuid()?))
+    } else {
+        Ok((c.string(version >= FLEXIBLE)?, Uuid::ZERO))
+    }
+}
+
 /// Name, id and number of partitions; the cursor stands at the first one after it.
 fn topic<'a>(c: &mut Cursor<'a>, version: i16) -> Result<(&'a str, Uuid, usize), DecodeError> {
     let flex = version >= FLEXIBLE;
-    let (name, topic_id) =
-        if version >= TOPIC_IDS { ("", c.uuid()?) } else { (c.string(flex)?, Uuid::ZERO) };
+    let (name, topic_id) = topic_named(c, version)?;
     let partitions =
         c.array_len(flex, PartitionProduceData::MIN_LEN, size_of::<PartitionProduceData>())?;
     Ok((name, topic_id, partitions))

@@ -3,8 +3,8 @@
 use crate::round_trip::encoded;
 use bytes::Bytes;
 use ottla_protocol::{
-    DecodeError, FetchRequest, FetchRequestView, ProduceRequest, ProduceRequestView, RandomSource,
-    Reader, Uuid,
+    DecodeError, FetchRequest, FetchRequestView, ProduceBeginning, ProduceRequest,
+    ProduceRequestView, RandomSource, Reader, Uuid,
 };
 use proptest::prelude::{ProptestConfig, any, proptest};
 
@@ -35,6 +35,33 @@ fn produce_view(frame: &[u8], at: usize, version: i16) -> Result<ProduceParts, D
     }
     let id = view.transactional_id().map(str::to_owned);
     Ok((id, view.acks(), view.timeout_ms(), parts))
+}
+
+/// The beginning says what the whole says, as soon as the records begin, and nothing before.
+fn check_beginning(frame: &[u8], version: i16) {
+    let Ok(view) = ProduceRequestView::parse(frame, 0, version) else { return };
+    let Some(topic) = view.topics().next() else {
+        assert_eq!(ProduceBeginning::parse(frame, 0, version), None);
+        return;
+    };
+    let partition = topic.partitions().next();
+    let Some((index, records)) = partition.and_then(|p| Some((p.index, p.records?))) else {
+        assert_eq!(ProduceBeginning::parse(frame, 0, version), None);
+        return;
+    };
+    let expected = ProduceBeginning {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        index,
+        records_at: records.start,
+        records_len: records.len(),
+    };
+    assert_eq!(ProduceBeginning::parse(frame, 0, version).as_ref(), Some(&expected));
+    let (beginning, _) = frame.split_at(records.start);
+    assert_eq!(ProduceBeginning::parse(beginning, 0, version).as_ref(), Some(&expected));
+    for len in 0..records.start {
+        assert_eq!(ProduceBeginning::parse(&frame[..len], 0, version), None);
+    }
 }
 
 fn fetch_owned(body: &[u8], version: i16) -> Result<String, DecodeError> {
@@ -138,6 +165,7 @@ proptest! {
         let body = encoded(&ProduceRequest::random(&mut s, version), version);
         for body in variants(&body, &mut s) {
             assert_eq!(produce_view(&body, 0, version), produce_owned(&body, version));
+            check_beginning(&body, version);
             let framed = [&[9; 11][..], &body].concat();
             let shifted = produce_view(&framed, 11, version);
             assert_eq!(shifted.ok(), produce_owned(&body, version).ok());
