@@ -45,6 +45,7 @@ mod partition_log;
 mod partition_metadata;
 mod producer_batch;
 mod read;
+mod read_buffers;
 mod scan;
 mod segment;
 mod tail;

@@ -19,6 +19,7 @@ use crate::meta_properties::MetaProperties;
 use crate::names::{self, DirState, TopicPartition};
 use crate::offset_checkpoint::{self, OffsetCheckpoint, Offsets};
 use crate::open_files::OpenFiles;
+use crate::read_buffers::ReadBuffers;
 
 const LOCK: &str = ".lock";
 /// Space kept back for the small files, which make room by saying what may go.
@@ -49,6 +50,8 @@ pub struct LogDir {
     path: PathBuf,
     failure: Mutex<Option<Arc<str>>>,
     pub(crate) open_files: OpenFiles,
+    /// What its files are read into for clients.
+    pub(crate) read_buffers: Arc<ReadBuffers>,
     pub(crate) limits: LogDirLimits,
     /// Bytes of batches that the tails of all its logs hold.
     pub(crate) tail_bytes: AtomicUsize,
@@ -153,6 +156,7 @@ impl LogDir {
     fn new(disk: Arc<dyn Disk>, path: &Path, limits: LogDirLimits) -> Self {
         Self {
             open_files: OpenFiles::new(Arc::clone(&disk), limits.open_files),
+            read_buffers: Arc::default(),
             disk,
             path: path.to_owned(),
             failure: Mutex::new(None),

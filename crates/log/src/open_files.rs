@@ -37,6 +37,13 @@ impl FileSlot {
         Ok(file)
     }
 
+    /// The file, if it is open; waits for who is opening it.
+    pub(crate) fn in_use(&self) -> Option<Arc<dyn DiskFile>> {
+        let file = self.file.lock().as_ref().map(Arc::clone)?;
+        self.used.store(true, Ordering::Relaxed);
+        Some(file)
+    }
+
     /// The file, if it is open, and nobody is opening it.
     pub(crate) fn opened(&self) -> Option<Arc<dyn DiskFile>> {
         let file = self.file.try_lock()?.as_ref().map(Arc::clone)?;

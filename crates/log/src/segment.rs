@@ -285,7 +285,10 @@ impl Segment {
 
     fn open(&self, slot: &Arc<FileSlot>, suffix: &str) -> Result<Arc<dyn DiskFile>, LogError> {
         let files = &self.dir.log_dir.open_files;
-        let found = self.find(suffix, |path| slot.get(files, || path, OpenMode::Write));
+        let found = match slot.in_use() {
+            Some(file) => Ok(file),
+            None => self.find(suffix, |path| slot.get(files, || path, OpenMode::Write)),
+        };
         self.check_not_replaced()?;
         let file = found?;
         // Looked at after the file was opened: the path may be that of a new partition of the same

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_env::{DiskFile, mark};
 use ottla_protocol::{LeaderEpoch, Offset};
 use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
@@ -13,6 +12,7 @@ use crate::error::{LogError, ReadError};
 use crate::load;
 use crate::names;
 use crate::read::{Fetched, ReadRequest, TimestampOffset, timestamps};
+use crate::read_buffers::{ReadBuffer, ReadBuffers};
 use crate::scan::{Scan, ScanError};
 use crate::segment::{Largest, PartitionDir, Place, Segment};
 use crate::txn_index::{self, AbortedTransaction};
@@ -40,10 +40,16 @@ pub struct LogView {
 
 /// Where a walk found the wanted batch.
 struct Start {
-    buffer: Vec<u8>,
+    buffer: ReadBuffer,
     /// Place in the buffer, and in the file.
     at: usize,
     position: u64,
+}
+
+impl Start {
+    fn rest(&self) -> &[u8] {
+        self.buffer.as_slice().get(self.at..).unwrap_or_default()
+    }
 }
 
 impl LogView {
@@ -120,16 +126,17 @@ impl LogView {
         let file = segment.log_file()?;
         let from = segment.place_before(request.from)?;
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
-        let (mut start, before) = match find(&*file, from, written, request.from, want)? {
+        let buffers = &self.dir.log_dir.read_buffers;
+        let (mut start, before) = match find(&*file, buffers, from, written, request.from, want)? {
             Walked::At { start, before } => (start, before),
             Walked::End { last } => {
-                last.map_or(Ok(()), |last| check_batch(&*file, last, written))?;
+                last.map_or(Ok(()), |last| check_batch(&*file, buffers, last, written))?;
                 return Ok(None);
             }
         };
         // The wanted offset is in no batch, if the one before ends where it says.
-        before.map_or(Ok(()), |before| check_batch(&*file, before, written))?;
-        let rest = start.buffer.get(start.at..).unwrap_or_default();
+        before.map_or(Ok(()), |before| check_batch(&*file, buffers, before, written))?;
+        let rest = start.rest();
         let first = BatchHeader::parse(rest).map_err(|e| damaged(&*file, start.position, &e))?;
         let size = first.size();
         if size > request.max_bytes && !request.at_least_one {
@@ -140,12 +147,12 @@ impl LogView {
             mark!("read-batch-beyond-buffer");
             let want = request.max_bytes.max(size);
             start = Start {
-                buffer: read(&*file, start.position, written, want)?,
+                buffer: read(&*file, buffers, start.position, written, want)?,
                 at: 0,
                 position: start.position,
             };
         }
-        let available = start.buffer.len().saturating_sub(start.at);
+        let available = start.rest().len();
         if available < size {
             // Its length leads beyond what is written.
             let error = BatchError::Torn { needed: size, available };
@@ -167,16 +174,19 @@ impl LogView {
         let position = segment.known_place(request.from)?;
         let file = segment.log_file_if_open()?;
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
-        // Nothing is set aside before the first batch is known to be in memory.
-        file.read_cached_at(&mut [0; HEADER_LEN], position).ok()??;
-        let mut buffer = vec![0; request.max_bytes.saturating_add(HEADER_LEN).min(left)];
-        let read = file.read_cached_at(&mut buffer, position).ok()??;
+        // All at once: that tells the system how much is going to be read.
+        let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);
+        let mut buffer = self.dir.log_dir.read_buffers.take(want);
+        let read = file.read_cached_at(buffer.bytes_mut(), position).ok()??;
         buffer.truncate(read);
-        // Not much more is held than is sent.
-        buffer.shrink_to(buffer.capacity() / 2);
-        let first = BatchHeader::parse(&buffer).ok()?;
-        let fits = first.size() <= request.max_bytes || request.at_least_one;
-        if first.base_offset < request.from || first.size() > buffer.len() || !fits {
+        let first = BatchHeader::parse(buffer.as_slice()).ok()?;
+        if first.base_offset < request.from {
+            return None;
+        }
+        if first.size() > request.max_bytes && !request.at_least_one {
+            return Some(Fetched::empty(request.from));
+        }
+        if first.size() > buffer.as_slice().len() {
             return None;
         }
         let start = Start { buffer, at: 0, position };
@@ -265,9 +275,10 @@ impl LogView {
             if !wanted(&header) {
                 continue;
             }
-            let bytes = read(&*file, position, written, header.size())?;
+            let buffers = &self.dir.log_dir.read_buffers;
+            let bytes = read(&*file, buffers, position, written, header.size())?;
             let bad = |e: BatchError| damaged(&*file, position, &e);
-            let batch = Batch::parse(&bytes).map_err(bad)?;
+            let batch = Batch::parse(bytes.as_slice()).map_err(bad)?;
             batch.verify_crc().map_err(bad)?;
             for record in batch.records(&mut scratch, self.max_decompressed_bytes).map_err(bad)? {
                 let record = record.map_err(bad)?;
@@ -334,7 +345,8 @@ impl LogView {
         let written = segment.written();
         let file = segment.log_file()?;
         let from = segment.place_before(offset)?;
-        match find(&*file, from, written, offset, WALK)? {
+        let buffers = &self.dir.log_dir.read_buffers;
+        match find(&*file, buffers, from, written, offset, WALK)? {
             Walked::At { start, .. } => Ok(Some(start.position)),
             Walked::End { .. } => Ok(None),
         }
@@ -353,6 +365,7 @@ enum Walked {
 /// Walks from a place to the first batch that ends at or after `offset`.
 fn find(
     file: &dyn DiskFile,
+    buffers: &Arc<ReadBuffers>,
     from: Place,
     end: u64,
     offset: Offset,
@@ -361,9 +374,10 @@ fn find(
     let mut before = None;
     let Place { mut position, begins_from: mut next_offset, mut ends_at } = from;
     while position < end {
-        let buffer = read(file, position, end, want)?;
+        let buffer = read(file, buffers, position, end, want)?;
+        let bytes = buffer.as_slice();
         let mut at = 0;
-        while let Some(rest) = buffer.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
             let here = position + at as u64;
             let header = BatchHeader::parse(rest).map_err(|e| damaged(file, here, &e))?;
             let ends_elsewhere = ends_at.take().is_some_and(|end| header.last_offset() != end);
@@ -380,7 +394,7 @@ fn find(
             at = at.saturating_add(header.size());
         }
         if at == 0 {
-            let error = BatchError::Torn { needed: HEADER_LEN, available: buffer.len() };
+            let error = BatchError::Torn { needed: HEADER_LEN, available: bytes.len() };
             return Err(damaged(file, position, &error));
         }
         position += at as u64;
@@ -389,12 +403,17 @@ fn find(
 }
 
 /// Checks the batch at `position`: where it ends is only known when it is sound.
-fn check_batch(file: &dyn DiskFile, position: u64, end: u64) -> Result<(), LogError> {
+fn check_batch(
+    file: &dyn DiskFile,
+    buffers: &Arc<ReadBuffers>,
+    position: u64,
+    end: u64,
+) -> Result<(), LogError> {
     let bad = |error| damaged(file, position, &error);
-    let header = read(file, position, end, HEADER_LEN)?;
-    let size = BatchHeader::parse(&header).map_err(bad)?.size();
-    let bytes = read(file, position, end, size)?;
-    Batch::parse(&bytes).and_then(|batch| batch.verify_crc()).map_err(bad)
+    let header = read(file, buffers, position, end, HEADER_LEN)?;
+    let size = BatchHeader::parse(header.as_slice()).map_err(bad)?.size();
+    let bytes = read(file, buffers, position, end, size)?;
+    Batch::parse(bytes.as_slice()).and_then(|batch| batch.verify_crc()).map_err(bad)
 }
 
 /// The batches from `start` on that the request asks for. All end before `bound`, and their CRCs
@@ -406,7 +425,7 @@ fn take_batches(
     bound: Offset,
     request: &ReadRequest,
 ) -> Result<Fetched, LogError> {
-    let whole = |at: usize| start.buffer.get(at..).unwrap_or_default();
+    let whole = |at: usize| start.buffer.as_slice().get(at..).unwrap_or_default();
     let mut end = start.at;
     let mut next_offset = request.from;
     while let Ok(batch) = Batch::parse(whole(end)) {
@@ -439,16 +458,22 @@ fn take_batches(
     let mut fetched = Fetched::empty(request.from);
     if end > start.at {
         segment.remember(next_offset, start.position + (end - start.at) as u64);
-        fetched.push(Bytes::from(start.buffer).slice(start.at..end), next_offset);
+        fetched.push(start.buffer.into_bytes(start.at..end), next_offset);
     }
     Ok(fetched)
 }
 
 /// At most `want` bytes from `position`, never beyond `end`.
-fn read(file: &dyn DiskFile, position: u64, end: u64, want: usize) -> Result<Vec<u8>, LogError> {
+fn read(
+    file: &dyn DiskFile,
+    buffers: &Arc<ReadBuffers>,
+    position: u64,
+    end: u64,
+    want: usize,
+) -> Result<ReadBuffer, LogError> {
     let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
-    let mut buffer = vec![0; want.min(left)];
-    let n = file.read_at(&mut buffer, position)?;
+    let mut buffer = buffers.take(want.min(left));
+    let n = file.read_at(buffer.bytes_mut(), position)?;
     buffer.truncate(n);
     Ok(buffer)
 }
