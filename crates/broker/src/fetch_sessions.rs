@@ -86,10 +86,20 @@ pub(crate) struct SessionRequest {
     pub(crate) uses_ids: bool,
 }
 
-/// The partitions to fetch now, and how the answer is told apart from the last one.
+/// A partition to be fetched now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) key: PartitionKey,
+    pub(crate) wanted: Wanted,
+    /// What the client knows of it: the answer leaves it out as long as there is nothing else to
+    /// tell. `None`: it is in the answer whatever it is.
+    pub(crate) told: Option<Told>,
+}
+
+/// The partitions to fetch now, and what becomes of the session.
 #[derive(Debug)]
 pub(crate) struct FetchContext {
-    pub(crate) partitions: Vec<(PartitionKey, Wanted)>,
+    pub(crate) partitions: Vec<Asked>,
     kind: Kind,
 }
 
@@ -124,7 +134,11 @@ impl FetchSessions {
                 if epoch == FINAL_EPOCH { Kind::Sessionless } else { Kind::Full { uses_ids } };
             // Of a partition that is listed twice the last counts, as in Kafka.
             let distinct: IndexMap<_, _, foldhash::fast::FixedState> = wanted.into_iter().collect();
-            return Ok(FetchContext { partitions: distinct.into_iter().collect(), kind });
+            let asked = |(key, wanted)| Asked { key, wanted, told: None };
+            return Ok(FetchContext {
+                partitions: distinct.into_iter().map(asked).collect(),
+                kind,
+            });
         }
         let found = self.cache.lock().sessions.get(&id).map(Arc::clone);
         let shared = found.ok_or(ErrorCode::FetchSessionIdNotFound)?;
@@ -155,12 +169,13 @@ impl FetchSessions {
         session.used = now;
         let first = session.first % session.members.len();
         let members = session.members.iter();
-        let partitions = members
-            .clone()
-            .skip(first)
-            .chain(members.take(first))
-            .map(|(key, member)| (key.clone(), member.wanted))
-            .collect();
+        let mut partitions = Vec::with_capacity(members.len());
+        let in_turn = members.clone().skip(first).chain(members.take(first));
+        partitions.extend(in_turn.map(|(key, member)| Asked {
+            key: key.clone(),
+            wanted: member.wanted,
+            told: Some(member.told),
+        }));
         drop(session);
         Ok(FetchContext { partitions, kind: Kind::Incremental(shared) })
     }
@@ -194,11 +209,12 @@ impl FetchSessions {
         id
     }
 
-    /// Ends a fetch: remembers what the client is told and gives the session id of the answer.
-    pub(crate) fn end(
+    /// Ends a fetch: remembers what the client is told of the partitions that are in the answer
+    /// (each with whether it has records), and gives the session id of the answer.
+    pub(crate) fn end<'a>(
         &self,
         context: &FetchContext,
-        told: impl Iterator<Item = (PartitionKey, Told, bool)>,
+        told: impl Iterator<Item = (&'a PartitionKey, Told, bool)>,
         now: Millis,
     ) -> i32 {
         match &context.kind {
@@ -210,12 +226,13 @@ impl FetchSessions {
                 let mut members: IndexMap<_, _, _> = context
                     .partitions
                     .iter()
-                    .map(|(key, wanted)| {
+                    .map(|asked| {
+                        let Asked { key, wanted, told: _ } = asked;
                         (key.clone(), Member { wanted: *wanted, told: Told::NOTHING })
                     })
                     .collect();
                 for (key, told, _) in told {
-                    if let Some(member) = members.get_mut(&key) {
+                    if let Some(member) = members.get_mut(key) {
                         member.told = told;
                     }
                 }
@@ -224,7 +241,7 @@ impl FetchSessions {
             Kind::Incremental(session) => {
                 let mut session = session.lock();
                 for (key, told, has_records) in told {
-                    let Some((index, _, member)) = session.members.get_full_mut(&key) else {
+                    let Some((index, _, member)) = session.members.get_full_mut(key) else {
                         continue;
                     };
                     member.told = told;
@@ -233,19 +250,6 @@ impl FetchSessions {
                     }
                 }
                 session.id
-            }
-        }
-    }
-}
-
-impl FetchContext {
-    /// Whether a partition without records and without error is left out, because the client
-    /// knows its `told` already.
-    pub(crate) fn omits(&self, key: &PartitionKey, told: Told) -> bool {
-        match &self.kind {
-            Kind::Sessionless | Kind::Full { .. } => false,
-            Kind::Incremental(session) => {
-                session.lock().members.get(key).is_some_and(|member| member.told == told)
             }
         }
     }
@@ -312,19 +316,24 @@ mod tests {
         let sessions = FetchSessions::new(10, Millis(1000));
         let all = vec![(key("a"), wanted(0)), (key("b"), wanted(0))];
         let full = sessions.begin(request(0, 0), all, vec![], Millis(0)).unwrap();
-        let told = [(key("a"), TOLD, false), (key("b"), TOLD, false)];
+        let (a, b) = (key("a"), key("b"));
+        let told = [(&a, TOLD, false), (&b, TOLD, false)];
         let id = sessions.end(&full, told.into_iter(), Millis(0));
         assert_ne!(id, NO_SESSION);
 
         let next = sessions.begin(request(id, 1), vec![], vec![], Millis(1)).unwrap();
-        assert_eq!(next.partitions.len(), 2);
-        assert!(next.omits(&key("a"), TOLD));
-        assert!(!next.omits(&key("a"), Told { high_watermark: 6, ..TOLD }));
-        assert_eq!(sessions.end(&next, std::iter::once((key("a"), TOLD, true)), Millis(1)), id);
+        let known = |asked: &Asked| (asked.key.clone(), asked.told);
+        let of = |asked: &FetchContext| asked.partitions.iter().map(known).collect::<Vec<_>>();
+        assert_eq!(of(&next), [(a.clone(), Some(TOLD)), (b.clone(), Some(TOLD))]);
+        let newer = Told { high_watermark: 6, ..TOLD };
+        // Of what is not in the answer the client knows what it knew.
+        assert_eq!(sessions.end(&next, std::iter::once((&a, newer, true)), Millis(1)), id);
+        let next = sessions.begin(request(id, 2), vec![], vec![], Millis(1)).unwrap();
+        assert_eq!(of(&next), [(b.clone(), Some(TOLD)), (a.clone(), Some(newer))]);
 
         let changed = vec![(key("b"), wanted(7))];
-        let next = sessions.begin(request(id, 2), changed, vec![key("a")], Millis(2)).unwrap();
-        assert_eq!(next.partitions, vec![(key("b"), wanted(7))]);
+        let next = sessions.begin(request(id, 3), changed, vec![a], Millis(2)).unwrap();
+        assert_eq!(next.partitions, [Asked { key: b, wanted: wanted(7), told: Some(TOLD) }]);
     }
 
     #[test]
@@ -364,8 +373,8 @@ mod tests {
         let twice = vec![(key("a"), wanted(1)), (key("b"), wanted(2)), (key("a"), wanted(3))];
         for epoch in [INITIAL_EPOCH, FINAL_EPOCH] {
             let begun = sessions.begin(request(0, epoch), twice.clone(), vec![], Millis(0));
-            let expected = vec![(key("a"), wanted(3)), (key("b"), wanted(2))];
-            assert_eq!(begun.unwrap().partitions, expected);
+            let asked = |name, offset| Asked { key: key(name), wanted: wanted(offset), told: None };
+            assert_eq!(begun.unwrap().partitions, [asked("a", 3), asked("b", 2)]);
         }
     }
 

@@ -3,12 +3,11 @@
 //! 12 flexible, diverging epochs · 13 topic ids · 15 replica state · 16 endpoints (KIP-951) ·
 //! 17 directory ids · 18 followers' high watermarks (KIP-1166).
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::{Answer, Fetched, ReadError};
+use ottla_log::{Answer, Fetched, ReadError, ReadRequest};
 use ottla_protocol::k01_fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, PartitionData,
@@ -20,13 +19,25 @@ use tokio::time::{Instant, timeout_at};
 use crate::connection::Handled;
 use crate::dispatch::Context;
 use crate::errors;
-use crate::fetch_sessions::{FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted};
-use crate::mailbox::Signal;
-use crate::replica::{FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation};
+use crate::fetch_sessions::{
+    Asked, FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted,
+};
+use crate::replica::{FetchFrom, FetchRead, FetchRefused, FetchWait, HostedPartition, Isolation};
 
 /// What one answer may carry from files. Batches of the tail are in memory anyway; these are
 /// read for this answer alone.
 const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// With so much from files an answer has enough: it goes out while it is in the processor's cache,
+/// and the reader works on it while the next is read.
+const COLD_BYTES_ENOUGH: usize = 1024 * 1024;
+
+/// So much is copied out of the page cache before the worker's other connections have their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// What a waiting fetch has found is kept for its answer when it is no more than this; else it is
+/// read again, so that those who wait hold no memory.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// So much of a partition is read on the worker itself when it is in the page cache: copying it
 /// takes less than waking another thread and the other connections notice. Consumers ask for no
@@ -67,21 +78,21 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
             Isolation::ReadUncommitted
         },
     };
-    let mut pass = Pass::default();
-    let cold = pass.go_on(&cx, &context, terms);
+    let mut pass = Pass::over_all(&context);
+    let halt = pass.go_on(&cx, &context, terms);
     let at_once = request.max_wait_ms <= 0 || context.partitions.is_empty();
-    if cold.is_none() && (at_once || pass.found.is_enough(terms)) {
+    if halt.is_none() && (at_once || pass.found.is_enough(terms)) {
         return ready!(cx, respond(&cx, &context, pass.found));
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + wait;
     let waiting = cx.clone();
     later!(cx, Later, async move {
-        let mut found = finish(&waiting, &context, terms, pass, cold).await;
-        if !at_once && !found.is_enough(terms) {
-            found = wait_for_data(&waiting, &context, terms, deadline).await;
+        finish(&waiting, &context, terms, &mut pass, halt).await;
+        if !at_once && !pass.found.is_enough(terms) {
+            wait_for_data(&waiting, &context, terms, &mut pass, deadline).await;
         }
-        respond(&waiting, &context, found)
+        respond(&waiting, &context, pass.found)
     })
 }
 
@@ -121,10 +132,11 @@ fn begin(cx: &Context, request: &FetchRequest, now: Millis) -> Result<FetchConte
     cx.shared.sessions.begin(session, wanted, forgotten, now)
 }
 
-/// What a pass over the partitions has found.
+/// What is to be answered.
 #[derive(Debug, Default)]
 struct Found {
-    partitions: Vec<(PartitionKey, PartitionData)>,
+    /// Partitions of which there is something to tell, by their place in the fetch, in order.
+    answers: Vec<(usize, PartitionData)>,
     bytes: usize,
     /// An error, a divergence, or data that the client need not wait for more of: it is answered
     /// now.
@@ -135,46 +147,126 @@ impl Found {
     fn is_enough(&self, terms: Terms) -> bool {
         self.urgent || self.bytes >= terms.min_bytes
     }
+
+    /// Puts what is told of a partition in the place of what was found before.
+    fn put(&mut self, index: usize, data: Option<PartitionData>) {
+        let len = |data: &PartitionData| data.records.as_ref().map_or(0, Records::len);
+        let place = self.answers.binary_search_by_key(&index, |(index, _)| *index);
+        if let Ok(place) = place {
+            let (_, old) = self.answers.remove(place);
+            self.bytes -= len(&old);
+        }
+        if let Some(data) = data {
+            self.bytes += len(&data);
+            let place = place.unwrap_or_else(|place| place);
+            self.answers.insert(place, (index, data));
+        }
+    }
 }
 
-/// A pass over the partitions of a fetch, in their order. It stops where files have to be read,
-/// and goes on when they are.
-#[derive(Default)]
+/// A pass over partitions of a fetch, in their order. It stops where files have to be read, and
+/// goes on when they are.
 struct Pass {
     found: Found,
-    next: usize,
+    /// Places of the partitions to look at, last first.
+    left: Vec<usize>,
+    /// What each partition was when it was read, by place.
+    versions: Vec<u64>,
     /// Bytes that came from files.
     cold_bytes: usize,
+    /// Those that were read since others had their turn.
+    turn_bytes: usize,
+}
+
+/// Why a pass has stopped.
+enum Halt {
+    /// [`complete`] has to read files.
+    Files(Box<FetchRead>),
+    /// Others have their turn.
+    Turn,
+}
+
+/// What has to be done for a partition.
+enum Next {
+    Complete,
+    /// Completing it may wait for the disk.
+    CompleteElsewhere,
+    /// Nothing before others had their turn.
+    Yield,
 }
 
 impl Pass {
-    /// Goes on to the end, or to a partition that [`complete`] has to read from files.
-    fn go_on(&mut self, cx: &Context, context: &FetchContext, terms: Terms) -> Option<FetchRead> {
-        while let Some((key, wanted)) = context.partitions.get(self.next) {
+    fn over_all(context: &FetchContext) -> Self {
+        let count = context.partitions.len();
+        Self {
+            found: Found::default(),
+            left: (0..count).rev().collect(),
+            versions: vec![0; count],
+            cold_bytes: 0,
+            turn_bytes: 0,
+        }
+    }
+
+    /// Goes on to the end, or to where it has to stop.
+    fn go_on(&mut self, cx: &Context, context: &FetchContext, terms: Terms) -> Option<Halt> {
+        while let Some((index, asked)) = self.here(context) {
+            // What was found of it before gives way.
+            self.found.put(index, None);
             let room = terms.max_bytes.saturating_sub(self.found.bytes);
-            let read = resolve(cx, key).map(|partition| {
-                partition.fetch(&fetch_from(wanted, terms, room, self.found.bytes == 0))
-            });
-            match read {
-                Ok(Ok(mut read)) if needs_files(&read) => {
-                    let room = COLD_BYTES_MAX.saturating_sub(self.cold_bytes);
-                    read.request.max_bytes = read.request.max_bytes.min(room);
-                    self.cold_bytes += read_at_hand(&mut read);
-                    // A reader that lags behind is not kept waiting for more, as in Kafka.
-                    self.found.urgent |= self.cold_bytes > 0;
-                    if needs_files(&read) {
-                        return Some(read);
+            let from = fetch_from(&asked.wanted, terms, room, self.found.bytes == 0);
+            match resolve(cx, &asked.key).map(|partition| partition.fetch(&from)) {
+                Ok(Ok(mut read)) => {
+                    if let Some(version) = self.versions.get_mut(index) {
+                        *version = read.version;
                     }
-                    self.take(cx, context, complete(read));
+                    match self.read_files(&mut read) {
+                        Next::Complete => self.take(cx, context, complete(read)),
+                        Next::CompleteElsewhere => return Some(Halt::Files(Box::new(read))),
+                        Next::Yield => return Some(Halt::Turn),
+                    }
                 }
-                Ok(read) => self.take(cx, context, read.and_then(complete)),
+                Ok(Err(refused)) => self.take(cx, context, Err(refused)),
                 Err(error @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)) => {
-                    self.push(key, unread(cx, key, error), true)
+                    self.push(context, unread(cx, &asked.key, error), true)
                 }
-                Err(error) => self.push(key, failed(cx, key, error), true),
+                Err(error) => self.push(context, failed(cx, &asked.key, error), true),
             }
         }
         None
+    }
+
+    /// The partition at which it stands, with its place.
+    fn here<'a>(&self, context: &'a FetchContext) -> Option<(usize, &'a Asked)> {
+        let index = *self.left.last()?;
+        context.partitions.get(index).map(|asked| (index, asked))
+    }
+
+    /// Reads from files what waits for no disk.
+    fn read_files(&mut self, read: &mut FetchRead) -> Next {
+        if matches!(read.batches, Answer::Lookup(_)) {
+            let enough = self.cold_bytes >= COLD_BYTES_ENOUGH;
+            let room = if enough { 0 } else { COLD_BYTES_MAX - self.cold_bytes };
+            let request = &mut read.request;
+            request.max_bytes = request.max_bytes.min(room);
+            if request.max_bytes == 0 && !request.at_least_one {
+                read.batches = Answer::Ready(nothing(request));
+                return Next::Complete;
+            }
+            if self.turn_bytes >= TURN_BYTES {
+                self.turn_bytes = 0;
+                return Next::Yield;
+            }
+            let bytes = read_at_hand(read);
+            self.turn_bytes += bytes;
+            self.note_cold(bytes);
+        }
+        if needs_files(read) { Next::CompleteElsewhere } else { Next::Complete }
+    }
+
+    fn note_cold(&mut self, bytes: usize) {
+        self.cold_bytes += bytes;
+        // A reader that lags behind is not kept waiting for more, as in Kafka.
+        self.found.urgent |= bytes > 0;
     }
 
     /// What the partition gave at which the pass stands.
@@ -184,23 +276,31 @@ impl Pass {
         context: &FetchContext,
         read: Result<PartitionData, FetchRefused>,
     ) {
-        let Some((key, _)) = context.partitions.get(self.next) else { return };
+        let Some((_, asked)) = self.here(context) else { return };
         let (data, urgent) = match read {
             Ok(data) => {
                 let pieces = data.records.as_ref().map_or(0, |records| records.pieces().count());
                 (data, pieces >= PIECES_MAX)
             }
-            Err(refused) => refuse_read(cx, key, &refused),
+            Err(refused) => refuse_read(cx, &asked.key, &refused),
         };
-        self.push(key, data, urgent);
+        self.push(context, data, urgent);
     }
 
-    fn push(&mut self, key: &PartitionKey, data: PartitionData, urgent: bool) {
-        let data = PartitionData { partition_index: key.1, ..data };
-        self.found.bytes += data.records.as_ref().map_or(0, Records::len);
+    fn push(&mut self, context: &FetchContext, data: PartitionData, urgent: bool) {
+        let Some((index, asked)) = self.here(context) else { return };
+        self.left.pop();
         self.found.urgent |= urgent;
-        self.found.partitions.push((key.clone(), data));
-        self.next += 1;
+        let anew = |known| !is_good(&data) || has_records(&data) || known != told(&data);
+        let tell = asked.told.is_none_or(anew);
+        let data = PartitionData { partition_index: asked.key.1, ..data };
+        self.found.put(index, tell.then_some(data));
+    }
+
+    /// Looks again at these partitions, given in order.
+    fn look_again(&mut self, changed: Vec<usize>) {
+        self.left = changed;
+        self.left.reverse();
     }
 }
 
@@ -209,30 +309,40 @@ async fn finish(
     cx: &Context,
     context: &FetchContext,
     terms: Terms,
-    mut pass: Pass,
-    mut cold: Option<FetchRead>,
-) -> Found {
-    while let Some(read) = cold {
-        let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
-        match tokio::task::spawn_blocking(move || complete(read)).await {
-            // Compaction replaced the segment meanwhile: the pass looks again.
-            Ok(Err(FetchRefused::Read(error))) if error.is_replaced() => {}
-            Ok(read) => pass.take(cx, context, read),
-            Err(panicked) => {
-                tracing::error!(%panicked, "a read of a log has failed");
-                if let Some((key, _)) = context.partitions.get(pass.next) {
-                    pass.push(key, failed(cx, key, ErrorCode::UnknownServerError), true);
-                }
+    pass: &mut Pass,
+    mut halt: Option<Halt>,
+) {
+    while let Some(stopped) = halt {
+        match stopped {
+            Halt::Turn => tokio::task::yield_now().await,
+            Halt::Files(read) => read_elsewhere(cx, context, pass, read).await,
+        }
+        halt = pass.go_on(cx, context, terms);
+    }
+}
+
+async fn read_elsewhere(
+    cx: &Context,
+    context: &FetchContext,
+    pass: &mut Pass,
+    read: Box<FetchRead>,
+) {
+    let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
+    match tokio::task::spawn_blocking(move || complete(*read)).await {
+        // Compaction replaced the segment meanwhile: the pass looks again.
+        Ok(Err(FetchRefused::Read(error))) if error.is_replaced() => {}
+        Ok(read) => pass.take(cx, context, read),
+        Err(panicked) => {
+            tracing::error!(%panicked, "a read of a log has failed");
+            if let Some((_, asked)) = pass.here(context) {
+                pass.push(context, failed(cx, &asked.key, ErrorCode::UnknownServerError), true);
             }
         }
-        if from_files && pass.found.bytes > before {
-            pass.cold_bytes += pass.found.bytes - before;
-            // A reader that lags behind is not kept waiting for more, as in Kafka.
-            pass.found.urgent = true;
-        }
-        cold = pass.go_on(cx, context, terms);
     }
-    pass.found
+    if from_files {
+        pass.note_cold(pass.found.bytes.saturating_sub(before));
+    }
+    pass.turn_bytes = 0;
 }
 
 fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
@@ -285,6 +395,11 @@ fn has_transactions(batches: &[u8]) -> bool {
         .any(|batch| batch.map_or(true, |batch| batch.header().attributes.is_transactional()))
 }
 
+/// When nothing fits into the answer.
+fn nothing(request: &ReadRequest) -> Fetched {
+    Fetched { batches: Vec::new(), bytes: 0, next_offset: request.from }
+}
+
 /// Reads from files what waits for no disk; how many bytes that was.
 fn read_at_hand(read: &mut FetchRead) -> usize {
     let Answer::Lookup(lookup) = &read.batches else { return 0 };
@@ -300,13 +415,9 @@ fn read_at_hand(read: &mut FetchRead) -> usize {
 /// What a partition gives. Reads files, where the batches are not in memory or transactions may
 /// have been aborted.
 fn complete(read: FetchRead) -> Result<PartitionData, FetchRefused> {
-    let FetchRead { ends, last_stable, request, batches, view } = read;
+    let FetchRead { ends, last_stable, request, batches, view, version: _ } = read;
     let fetched = match batches {
         Answer::Ready(fetched) => fetched,
-        // Nothing fits into the answer.
-        Answer::Lookup(_) if request.max_bytes == 0 && !request.at_least_one => {
-            Fetched { batches: Vec::new(), bytes: 0, next_offset: request.from }
-        }
         Answer::Lookup(lookup) => lookup.read(&request)?,
     };
     let aborted = match &view {
@@ -412,58 +523,79 @@ impl Drop for Registered {
     }
 }
 
+/// Waits for data on the partitions of the fetch. Those that have changed are looked at again, and
+/// no others.
 async fn wait_for_data(
     cx: &Context,
     context: &FetchContext,
     terms: Terms,
+    pass: &mut Pass,
     deadline: Instant,
-) -> Found {
-    let signal = Signal::new(&cx.mailbox);
-    let hosted = context.partitions.iter().filter_map(|(key, _)| resolve(cx, key).ok());
-    let _registered = Registered(
-        hosted
-            .map(|partition| {
-                let id = partition.wait_for_data(Arc::clone(&signal));
-                (partition, id)
-            })
-            .collect(),
-    );
-    let timed_out = Cell::new(false);
-    loop {
-        // Read after registering: what came in between is seen now or raises the signal.
-        let mut pass = Pass::default();
-        let cold = pass.go_on(cx, context, terms);
-        let found = finish(cx, context, terms, pass, cold).await;
-        if found.is_enough(terms) || timed_out.get() || cx.shared.is_stopping() {
-            return found;
+) {
+    let count = context.partitions.len();
+    let wait = FetchWait::new(count, &cx.mailbox);
+    let mut registered = Registered(Vec::with_capacity(count));
+    for (index, (asked, version)) in context.partitions.iter().zip(&pass.versions).enumerate() {
+        match resolve(cx, &asked.key) {
+            // What came since it was read is noted now, what comes later then.
+            Ok(partition) => {
+                let id = partition.wait_for_data(&wait, index, *version);
+                registered.0.push((partition, id));
+            }
+            Err(_gone) => wait.note(index),
         }
-        timed_out.set(timeout_at(deadline, signal.wait()).await.is_err());
+    }
+    let mut in_time = true;
+    while in_time && !cx.shared.is_stopping() {
+        let held = pass.found.bytes <= KEPT_BYTES_MAX;
+        if !held {
+            pass.found = Found::default();
+        }
+        in_time = timeout_at(deadline, wait.changed()).await.is_ok();
+        let changed = wait.take();
+        if held {
+            pass.look_again(changed);
+        } else {
+            *pass = Pass::over_all(context);
+        }
+        let halt = pass.go_on(cx, context, terms);
+        finish(cx, context, terms, pass, halt).await;
+        if pass.found.is_enough(terms) {
+            return;
+        }
     }
 }
 
+/// Neither an error nor a divergence.
+fn is_good(data: &PartitionData) -> bool {
+    data.error_code == 0 && data.diverging_epoch.epoch < 0
+}
+
+fn has_records(data: &PartitionData) -> bool {
+    data.records.as_ref().is_some_and(|records| !records.is_empty())
+}
+
+/// What a client knows of a partition that was told this.
+fn told(data: &PartitionData) -> Told {
+    if !is_good(data) {
+        return Told::NOTHING;
+    }
+    Told { high_watermark: data.high_watermark, log_start: data.log_start_offset }
+}
+
 fn respond(cx: &Context, context: &FetchContext, found: Found) -> FetchResponse {
-    let mut told = Vec::with_capacity(found.partitions.len());
+    let key = |index: usize| context.partitions.get(index).map(|asked| &asked.key);
+    let answers = found.answers.iter();
+    let known = answers.filter_map(|(i, data)| Some((key(*i)?, told(data), has_records(data))));
+    let session_id = cx.shared.sessions.end(context, known, cx.shared.now());
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
-    for (key, data) in found.partitions {
-        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
-        let failed = data.error_code != 0 || data.diverging_epoch.epoch >= 0;
-        let known = if failed {
-            Told::NOTHING
-        } else {
-            Told { high_watermark: data.high_watermark, log_start: data.log_start_offset }
-        };
-        let omitted = !has_records && !failed && context.omits(&key, known);
-        told.push((key.clone(), known, has_records));
-        if omitted {
-            continue;
-        }
-        let (topic, _) = &key;
+    for (index, data) in found.answers {
+        let Some((topic, _)) = key(index) else { continue };
         match responses.last_mut() {
             Some(last) if is_of(last, topic) => last.partitions.push(data),
             _ => responses.push(answer_topic(topic, data)),
         }
     }
-    let session_id = cx.shared.sessions.end(context, told.into_iter(), cx.shared.now());
     FetchResponse { session_id, responses, ..Default::default() }
 }
 

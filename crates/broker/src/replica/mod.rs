@@ -25,4 +25,4 @@ pub(crate) use self::partition::{
 };
 pub(crate) use self::partitions::{Partitions, PartitionsStart};
 pub(crate) use self::volume::Volume;
-pub(crate) use self::waits::{AckToken, ProduceWait};
+pub(crate) use self::waits::{AckToken, FetchWait, ProduceWait};

@@ -2,7 +2,7 @@
 //! and whoever waits on them. Under the lock there is no I/O. Must not know requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,8 +21,7 @@ use tracing::warn;
 
 use super::attention::{Attention, Due, Noted};
 use super::config::PartitionConfig;
-use super::waits::AckToken;
-use crate::mailbox::Signal;
+use super::waits::{AckToken, FetchWait};
 use crate::turn;
 
 /// Waits end with the partition; who waits for a client counts the time itself.
@@ -30,6 +29,9 @@ const NO_DEADLINE: Millis = Millis(i64::MAX);
 
 /// The longest that a deletion waits for the committer to be done with the files.
 const COMMIT_WAIT: Duration = Duration::from_secs(60);
+
+/// How many were made.
+static PARTITIONS_MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A partition on this broker.
 pub(crate) struct HostedPartition {
@@ -55,7 +57,10 @@ pub(super) struct State {
     pub(super) log: PartitionLog,
     pub(super) replica: Replica<AckToken>,
     pub(super) config: Arc<PartitionConfig>,
-    fetches: Vec<(u64, Arc<Signal>)>,
+    /// Who waits for more to read: an id, the fetch, and the partition's place in it.
+    fetches: Vec<(u64, Arc<FetchWait>, usize)>,
+    /// Changes when a reader may find something else.
+    version: u64,
 }
 
 /// Why an append did not happen.
@@ -75,6 +80,8 @@ pub(crate) struct FetchRead {
     pub(crate) batches: Answer<Fetched>,
     /// For the transactions that a read_committed fetch must leave out.
     pub(crate) view: Option<LogView>,
+    /// Of what can be read; for [`HostedPartition::wait_for_data`].
+    pub(crate) version: u64,
 }
 
 /// Which records a reader may see.
@@ -122,7 +129,9 @@ impl HostedPartition {
     ) -> Arc<Self> {
         let (log, replica) = parts;
         let maintenance = Arc::clone(log.maintenance());
-        let state = Mutex::new(State { log, replica, config, fetches: Vec::new() });
+        // No two partitions have one in common, also not those of one name.
+        let version = u64::from(PARTITIONS_MADE.fetch_add(1, Ordering::Relaxed)) << 32;
+        let state = Mutex::new(State { log, replica, config, fetches: Vec::new(), version });
         let (committed, next_wait) = (Condvar::new(), AtomicU64::new(0));
         let (dir, committer) = (AtomicUsize::new(dir), ArcSwap::new(committer));
         Arc::new(Self {
@@ -274,7 +283,7 @@ impl HostedPartition {
         let batches = state.log.read(&request)?;
         let committed_only = from.isolation == Isolation::ReadCommitted;
         let view = committed_only.then(|| state.log.view());
-        Ok(FetchRead { ends, last_stable, request, batches, view })
+        Ok(FetchRead { ends, last_stable, request, batches, view, version: state.version })
     }
 
     /// The offset for a timestamp, or for one of the special ones (−1 to −6).
@@ -460,17 +469,25 @@ impl HostedPartition {
         self.state.lock().log.shut(sync)
     }
 
-    /// Registers a fetch that is to be woken when there is more to read.
-    pub(crate) fn wait_for_data(&self, signal: Arc<Signal>) -> u64 {
+    /// Registers a fetch that is to be told when there is something else to read, of its partition
+    /// at `index`: at once when there is since it read `version`.
+    pub(crate) fn wait_for_data(&self, wait: &Arc<FetchWait>, index: usize, version: u64) -> u64 {
         let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
-        self.state.lock().fetches.push((id, signal));
+        let changed = {
+            let mut state = self.state.lock();
+            state.fetches.push((id, Arc::clone(wait), index));
+            state.version != version
+        };
+        if changed {
+            wait.note(index);
+        }
         id
     }
 
     /// Forgets a fetch.
     pub(crate) fn stop_waiting(&self, id: u64) {
         let mut state = self.state.lock();
-        if let Some(index) = state.fetches.iter().position(|(waiting, _)| *waiting == id) {
+        if let Some(index) = state.fetches.iter().position(|(waiting, ..)| *waiting == id) {
             state.fetches.swap_remove(index);
         }
         if state.fetches.is_empty() {
@@ -479,8 +496,10 @@ impl HostedPartition {
     }
 
     pub(super) fn wake_fetches(&self) {
-        for (_, signal) in &self.state.lock().fetches {
-            signal.raise();
+        let mut state = self.state.lock();
+        state.version = state.version.wrapping_add(1);
+        for (_, wait, index) in &state.fetches {
+            wait.note(*index);
         }
     }
 

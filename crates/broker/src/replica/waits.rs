@@ -73,6 +73,48 @@ impl ProduceWait {
     }
 }
 
+/// A fetch that waits for any of its partitions; knows which of them have changed.
+#[derive(Debug)]
+pub(crate) struct FetchWait {
+    /// One bit for each partition of the fetch, in its order.
+    changed: Mutex<Vec<u64>>,
+    signal: Arc<Signal>,
+}
+
+impl FetchWait {
+    /// Waits for `count` partitions.
+    pub(crate) fn new(count: usize, mailbox: &Arc<Mailbox>) -> Arc<Self> {
+        let changed = Mutex::new(vec![0; count.div_ceil(64)]);
+        Arc::new(Self { changed, signal: Signal::new(mailbox) })
+    }
+
+    /// There may be something else to read of the partition at `index`.
+    pub(crate) fn note(&self, index: usize) {
+        if let Some(bits) = self.changed.lock().get_mut(index / 64) {
+            *bits |= 1 << (index % 64);
+        }
+        self.signal.raise();
+    }
+
+    /// Waits until there is.
+    pub(crate) async fn changed(&self) {
+        self.signal.wait().await;
+    }
+
+    /// The partitions that have changed since this was called last, in order.
+    pub(crate) fn take(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (word, bits) in self.changed.lock().iter_mut().enumerate() {
+            let mut left = std::mem::take(bits);
+            while left != 0 {
+                found.push(word * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
+        found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +133,19 @@ mod tests {
         assert_eq!(wait.outcomes(), [Some(Err(ReplicaError::KafkaStorageError)), Some(Ok(()))]);
         wait.complete(1, Ok(()));
         assert_eq!(wait.outcomes(), []);
+    }
+
+    #[test]
+    fn a_fetch_learns_once_which_of_its_partitions_changed() {
+        let wait = FetchWait::new(130, &Mailbox::new());
+        assert_eq!(wait.take(), Vec::<usize>::new());
+        for index in [129, 0, 64, 63, 0, 500] {
+            wait.note(index);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(wait.changed());
+        assert_eq!(wait.take(), [0, 63, 64, 129]);
+        assert_eq!(wait.take(), Vec::<usize>::new());
     }
 
     #[test]

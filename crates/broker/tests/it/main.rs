@@ -11,6 +11,8 @@ mod damage;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod fetching;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod life;
