@@ -39,40 +39,31 @@ impl Partitions {
         }
     }
 
-    /// What the checkpoints say of a partition is that of a deleted one of the same name.
-    pub(super) fn forget_points_of(&self, volume: &Volume, name: &TopicPartition) {
-        let mut points = volume.points.write();
-        let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
-        for offsets in [recovery, log_start, high_watermark] {
-            offsets.remove(name);
-        }
-        drop(points);
-        volume.let_go.lock().insert(name.clone());
-        let index = self.volumes.iter().position(|other| std::ptr::eq(other, volume));
-        if let Some(index) = index {
-            self.forget_namesake(index, name);
-        }
-    }
-
-    /// Before a partition is created: the checkpoints forget one of the same name.
-    pub(super) fn forget_namesake(&self, index: usize, name: &TopicPartition) {
-        let Some(volume) = self.volumes.get(index) else { return };
+    /// Before a log is created: the files of the log directory forget one of the same name. Without
+    /// that it must not be, as a start would take what they say for this one's.
+    pub(super) fn forget_namesake(
+        &self,
+        index: usize,
+        name: &TopicPartition,
+    ) -> Result<(), LogError> {
+        let Some(volume) = self.volumes.get(index) else { return Ok(()) };
         if let Err(error) = volume.dir.forget_cleaner_offset(name) {
             warn!(partition = %name, %error, "compaction still knows a deleted topic of that name");
         }
+        // Held until it is written: another of those that it serves too must wait for that.
         let mut let_go = volume.let_go.lock();
         if let_go.contains(name) {
-            let_go.clear();
-            drop(let_go);
             volume.progress.changed();
             for which in [
                 OffsetCheckpoint::RecoveryPoint,
                 OffsetCheckpoint::LogStart,
                 OffsetCheckpoint::HighWatermark,
             ] {
-                self.checkpoint_one(index, which);
+                self.checkpoint_volume(index, which)?;
             }
+            let_go.clear();
         }
+        Ok(())
     }
 
     pub(super) fn checkpoint_one(&self, index: usize, which: OffsetCheckpoint) {

@@ -40,6 +40,20 @@ pub(crate) type OnChanges = Box<dyn Fn(Changes) + Send + Sync>;
 /// Logs to be opened, by log directory.
 type Jobs = BTreeMap<usize, Vec<Job>>;
 
+impl Volume {
+    /// A partition is not in this log directory any more: what is known of it here is not of the
+    /// next one of its name.
+    pub(super) fn forget(&self, name: &TopicPartition) {
+        let mut points = self.points.write();
+        let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
+        for offsets in [recovery, log_start, high_watermark] {
+            offsets.remove(name);
+        }
+        drop(points);
+        self.let_go.lock().insert(name.clone());
+    }
+}
+
 impl Partitions {
     /// Begins to open every partition that the image assigns to this broker: the logs are opened
     /// by other threads. `points` are what the checkpoints of each log directory say. Directories
@@ -86,7 +100,7 @@ impl Partitions {
                 self.follow(topic, &name, (index, partition), found, &mut jobs, &mut changes);
             }
         }
-        self.forget_missing(&found, &jobs);
+        self.forget_missing(&found);
         self.tell(changes);
         self.open_jobs(jobs, now);
         Ok(())
@@ -94,7 +108,7 @@ impl Partitions {
 
     /// What the checkpoints say of partitions whose directories are not there: of topics that were
     /// deleted before the stop. Their namesakes must not be taken for them, not even after a kill.
-    fn forget_missing(&self, found: &BTreeMap<TopicPartition, usize>, jobs: &Jobs) {
+    fn forget_missing(&self, found: &BTreeMap<TopicPartition, usize>) {
         for (index, volume) in self.volumes.iter().enumerate() {
             let is_here = |name: &TopicPartition| found.get(name) == Some(&index);
             let mut missing = Vec::new();
@@ -106,12 +120,6 @@ impl Partitions {
             }
             drop(points);
             volume.let_go.lock().extend(missing);
-        }
-        // Only now, as all that are there are announced: the checkpoints keep what they say of those.
-        for (index, job) in jobs.iter().flat_map(|(index, jobs)| jobs.iter().map(|j| (*index, j))) {
-            if !job.found {
-                self.forget_namesake(index, &job.name);
-            }
         }
     }
 
@@ -241,9 +249,6 @@ impl Partitions {
             }
             let wanted = self.noted_volume(partition).or_else(|| self.take_preferred(&name));
             let volume = at.or(wanted).unwrap_or_else(|| self.emptiest());
-            if at.is_none() {
-                self.forget_namesake(volume, &name);
-            }
             self.announce(key, name.clone(), volume);
             changes.announced.push(name.clone());
             let found = at.is_some();
@@ -332,9 +337,10 @@ impl Partitions {
         indexes.min_by_key(|index| (unfit(*index), self.count_in(*index))).unwrap_or(0)
     }
 
-    /// Nothing is opened for the partition any more; waits for what is under way.
+    /// Nothing is opened for the partition any more; waits for what is under way. Who is about to
+    /// have it opened again is not heard, and a job of theirs that comes later is not begun.
     fn call_off(&self, key: Key) {
-        if let Some((_, volume)) = self.absent(key)
+        if let Some((_, volume)) = self.dismiss(key)
             && let Some(volume) = self.volumes.get(volume)
         {
             volume.opening.call_off(key);
@@ -342,15 +348,18 @@ impl Partitions {
     }
 
     /// The partition is no longer this broker's, or its topic is gone.
-    fn let_go(&self, key: Key, changes: &mut Changes) {
-        let absent = self.absent(key);
+    pub(super) fn let_go(&self, key: Key, changes: &mut Changes) {
+        let absent = self.dismiss(key);
         let (name, index) = match (self.remove(key), absent) {
             (Some(hosted), _) => {
                 if hosted.is_leader() {
                     changes.resigned.push(hosted.name.clone());
                 }
                 hosted.give_up();
-                (hosted.name.clone(), hosted.dir())
+                // Only now: a move that was about to end may have ended.
+                let index = hosted.dir();
+                self.count(index, false);
+                (hosted.name.clone(), index)
             }
             (None, Some((name, index))) => {
                 changes.resigned.push(name.clone());
@@ -359,7 +368,7 @@ impl Partitions {
             (None, None) => return,
         };
         let Some(volume) = self.volumes.get(index) else { return };
-        volume.let_go.lock().insert(name.clone());
+        volume.forget(&name);
         let unique = Uuid(self.rng.bytes16());
         match volume.dir.move_aside(&name, unique, DirState::Delete) {
             Ok(name) => changes.aside.push((index, name)),
@@ -416,5 +425,84 @@ impl Partitions {
             producers.expiration = Millis(expiration);
         }
         PartitionConfig::new(&config, producers, Millis(i64::try_from(jitter).unwrap_or(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{World, job, key};
+    use super::*;
+    use ottla_log::OffsetCheckpoint;
+    use ottla_protocol::Offset;
+    use std::sync::atomic::Ordering;
+
+    const ALL: [OffsetCheckpoint; 3] = [
+        OffsetCheckpoint::RecoveryPoint,
+        OffsetCheckpoint::LogStart,
+        OffsetCheckpoint::HighWatermark,
+    ];
+
+    #[test]
+    fn what_was_known_of_a_deleted_partition_is_not_said_of_its_namesake() {
+        let world = World::new(&["/d"]);
+        let (partitions, name) = (&world.partitions, TopicPartition::new("t", 0));
+        {
+            let mut points = partitions.volumes[0].points.write();
+            let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
+            for offsets in [recovery, log_start, high_watermark] {
+                offsets.insert(name.clone(), Offset(100));
+                offsets.insert(TopicPartition::new("other", 0), Offset(100));
+            }
+        }
+        // A start that is still at work: neither is open when the checkpoints are written.
+        partitions.announce(key(1), name.clone(), 0);
+        partitions.announce(key(9), TopicPartition::new("other", 0), 0);
+        partitions.let_go(key(1), &mut Changes::default());
+        partitions.announce(key(2), name.clone(), 0);
+        for which in ALL {
+            partitions.checkpoint_volume(0, which).unwrap();
+            let written: Vec<String> =
+                world.written(which).keys().map(ToString::to_string).collect();
+            assert_eq!(written, ["other-0"], "{which:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_opened_for_one_that_is_about_to_be_let_go_of() {
+        let world = World::new(&["/d"]);
+        let partitions = &world.partitions;
+        let name = TopicPartition::new("t", 0);
+        partitions.announce(key(1), name.clone(), 0);
+        partitions.insert_failed(key(1), ErrorCode::KafkaStorageError);
+        // There is space, and before the job is there the topic is deleted.
+        assert!(partitions.announce_again(key(1)));
+        partitions.call_off(key(1));
+        partitions.open_logs(0, vec![job(key(1), "t")], Millis(0));
+        assert_eq!(world.names("/d"), [""; 0]);
+        assert!(partitions.wait_until_open(None));
+        partitions.insert_failed(key(1), ErrorCode::KafkaStorageError);
+        assert!(!partitions.announce_again(key(1)), "nor is it heard later");
+        partitions.let_go(key(1), &mut Changes::default());
+        assert!(!partitions.is_here(key(1)));
+    }
+
+    #[test]
+    fn one_that_is_deleted_while_its_move_ends_counts_nowhere() {
+        let world = World::new(&["/d", "/e"]);
+        let partitions = &world.partitions;
+        let hosted = world.host(key(1), "t", 0);
+        let claim = hosted.maintenance.claim().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| partitions.let_go(key(1), &mut Changes::default()));
+            while !claim.is_wanted() {
+                std::thread::yield_now();
+            }
+            // What a move does at its end, which the deletion waits for.
+            partitions.volumes[0].partitions.fetch_sub(1, Ordering::Relaxed);
+            partitions.volumes[1].partitions.fetch_add(1, Ordering::Relaxed);
+            hosted.set_dir(1, Arc::clone(&partitions.volumes[1].committer));
+            drop(claim);
+        });
+        assert_eq!([0, 1].map(|volume| partitions.count_in(volume)), [0, 0]);
     }
 }

@@ -6,6 +6,8 @@ mod checkpoints;
 mod cleaning;
 mod config;
 mod damage;
+#[cfg(test)]
+mod fixture;
 mod future;
 mod metadata;
 mod no_space;

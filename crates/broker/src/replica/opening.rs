@@ -76,17 +76,25 @@ impl Partitions {
     fn open_some(self: &Arc<Self>, index: usize, now: Millis, release: bool) -> bool {
         let Some(volume) = self.volumes.get(index) else { return false };
         let mut opened: Vec<Opened> = Vec::new();
+        let mut dismissed: Vec<Key> = Vec::new();
         let mut last = LastConfig::default();
         let begun = Instant::now();
         while opened.len() < TOGETHER_MAX && begun.elapsed() < TOGETHER_TIME {
-            let Some(job) = volume.opening.take(release && opened.is_empty()) else { break };
+            let none = opened.is_empty() && dismissed.is_empty();
+            let Some(job) = volume.opening.take(release && none) else { break };
+            // From here on who calls it off waits for it; one that was dismissed before that is not
+            // begun, as its directory may be another's by now.
+            if !self.is_to_be_opened(job.key) {
+                dismissed.push(job.key);
+                continue;
+            }
             let image = self.image.load_full();
             let config = last.of(self, &image, job.key.0, &job.name.topic);
             let made = catch_unwind(AssertUnwindSafe(|| {
-                match self.open_log(volume, &job, &config, now) {
+                match self.open_log((index, volume), &job, &config, now) {
                     // A start writes too, and there may be a little for it.
                     Err(error) if error.is_no_space() && volume.dir.give_up_reserve() => {
-                        self.open_log(volume, &job, &config, now)
+                        self.open_log((index, volume), &job, &config, now)
                     }
                     other => other,
                 }
@@ -102,12 +110,15 @@ impl Partitions {
                 break;
             }
         }
-        if opened.is_empty() {
+        if opened.is_empty() && dismissed.is_empty() {
             return false;
         }
-        let synced = sync(volume, &mut opened);
-        let keys: Vec<Key> = opened.iter().map(|opened| opened.job.key).collect();
-        self.hand_over(index, opened, synced);
+        let mut keys = dismissed;
+        keys.extend(opened.iter().map(|opened| opened.job.key));
+        if !opened.is_empty() {
+            let synced = sync(volume, &mut opened);
+            self.hand_over(index, opened, synced);
+        }
         if volume.opening.done(keys.into_iter()) {
             self.forget_points(index, volume);
         }
@@ -117,7 +128,7 @@ impl Partitions {
 
     fn open_log(
         &self,
-        volume: &Volume,
+        (index, volume): (usize, &Volume),
         job: &Job,
         config: &PartitionConfig,
         now: Millis,
@@ -136,6 +147,10 @@ impl Partitions {
             }
             options
         };
+        // Also one that was found, when that was put aside and then there was no space.
+        if !job.found || volume.let_go.lock().contains(name) {
+            self.forget_namesake(index, name)?;
+        }
         if !job.found
             && job.sync == SyncOn::Later
             && let Some(log) = PartitionLog::create(&volume.dir, name, options())?
@@ -143,11 +158,13 @@ impl Partitions {
             return Ok((log, true));
         }
         let (log, report) = match PartitionLog::open(&volume.dir, name, options()) {
-            // The directory is that of a deleted topic of the same name.
-            Err(LogError::TopicId { found, .. }) => {
+            // The directory is that of a deleted topic of the same name, unless this one was deleted
+            // meanwhile, and the directory is its successor's.
+            Err(LogError::TopicId { found, .. }) if self.has_topic(topic_id, &name.topic) => {
                 warn!(partition = %name, topic_id = %found, "of another topic: put aside");
                 self.put_aside(volume, name)?;
-                self.forget_points_of(volume, name);
+                volume.forget(name);
+                self.forget_namesake(index, name)?;
                 PartitionLog::open(&volume.dir, name, options())?
             }
             other => other?,
@@ -156,6 +173,11 @@ impl Partitions {
             warn!(partition = %name, "{note}");
         }
         Ok((log, false))
+    }
+
+    /// Whether the metadata has this topic under this name.
+    fn has_topic(&self, id: TopicId, name: &str) -> bool {
+        self.image.load().topic(name).is_some_and(|topic| topic.id == id)
     }
 
     /// Makes partitions of the logs, or notes that they cannot be opened.
@@ -310,4 +332,69 @@ fn tell_of(job: &Job, error: &LogError) {
 /// What is said of a log that a bug kept from being opened; the panic has told its own story.
 fn bug(job: &Job) -> LogError {
     LogError::Offline { path: job.name.to_string().into(), reason: "opening it panicked".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{World, job, key};
+    use super::*;
+    use ottla_env::DiskErrorKind;
+    use ottla_log::OffsetCheckpoint;
+
+    #[test]
+    fn the_directory_of_a_namesake_is_not_put_aside_for_a_partition_that_is_gone() {
+        let world = World::new(&["/d"]);
+        let partitions = &world.partitions;
+        world.host(key(2), "t", 0);
+        // Let go of before its job was added.
+        partitions.open_logs(0, vec![job(key(1), "t")], Millis(0));
+        assert_eq!(world.names("/d"), ["t-0"]);
+        // Not yet let go of, but not in the metadata any more.
+        world.open(key(1), "t", 0);
+        assert_eq!(world.names("/d"), ["t-0"]);
+        assert_eq!(partitions.why_absent(key(1).0, 0), ErrorCode::KafkaStorageError);
+        assert!(partitions.by_id(key(1).0, 0).is_none());
+        assert_eq!(partitions.by_name("t", 0).unwrap().topic_id, key(2).0);
+    }
+
+    #[test]
+    fn nothing_is_created_while_the_checkpoints_cannot_forget_its_namesake() {
+        let world = World::new(&["/d"]);
+        let partitions = &world.partitions;
+        world.host(key(1), "t", 0);
+        partitions.checkpoint_volume(0, OffsetCheckpoint::RecoveryPoint).unwrap();
+        assert_eq!(world.written(OffsetCheckpoint::RecoveryPoint).len(), 1);
+        partitions.let_go(key(1), &mut Changes::default());
+        // Each of them counts.
+        let files = ["recovery-point-offset", "log-start-offset", "replication-offset"];
+        for failing in files {
+            world.disk.set_fault(Some(Box::new(move |verb, path| {
+                let name = path.file_name()?.to_str()?;
+                let fails = verb == "write" && name.starts_with(failing);
+                fails.then_some(DiskErrorKind::NoSpace)
+            })));
+            world.open(key(2), "t", 0);
+            assert!(partitions.by_id(key(2).0, 0).is_none(), "{failing}");
+            assert_eq!(partitions.why_absent(key(2).0, 0), ErrorCode::KafkaStorageError);
+            partitions.let_go(key(2), &mut Changes::default());
+        }
+        world.open(key(3), "t", 0);
+        // Nobody else may pass while it is written.
+        let (this, seen) = (Arc::downgrade(partitions), Arc::new(parking_lot::Mutex::new(0)));
+        let passed = Arc::clone(&seen);
+        world.disk.set_fault(Some(Box::new(move |verb, path| {
+            let is_checkpoint = path.to_string_lossy().contains("offset-checkpoint");
+            if verb == "write" && is_checkpoint {
+                let partitions = this.upgrade()?;
+                assert!(partitions.volumes[0].let_go.try_lock().is_none());
+                *passed.lock() += 1;
+            }
+            None
+        })));
+        partitions.resume(0, Millis(0));
+        world.disk.set_fault(None);
+        assert!(partitions.by_id(key(3).0, 0).is_some());
+        assert!(*seen.lock() >= 2);
+        assert!(partitions.volumes[0].let_go.lock().is_empty());
+    }
 }

@@ -86,6 +86,8 @@ struct Hosted {
 struct Absent {
     name: TopicPartition,
     volume: usize,
+    /// It is about to be let go of: nothing is opened for it any more.
+    dismissed: bool,
     /// It cannot be opened, and what clients are told; else it is being opened or about to be.
     failed: Option<ErrorCode>,
 }
@@ -201,8 +203,9 @@ impl Partitions {
 
     /// A partition that is to be opened.
     pub(super) fn announce(&self, key: Key, name: TopicPartition, volume: usize) {
+        let absent = Absent { name, volume, dismissed: false, failed: None };
         let mut hosted = self.hosted.write();
-        if hosted.absent.insert(key, Absent { name, volume, failed: None }).is_none() {
+        if hosted.absent.insert(key, absent).is_none() {
             *hosted.loading.entry(key.0).or_default() += 1;
             drop(hosted);
             self.count(volume, true);
@@ -237,14 +240,29 @@ impl Partitions {
     /// One that could not be opened is to be opened again; `false` when it is not wanted any more.
     pub(super) fn announce_again(&self, key: Key) -> bool {
         let mut hosted = self.hosted.write();
-        let failed = hosted.absent.get_mut(&key).filter(|absent| absent.failed.is_some());
-        let Some(absent) = failed else { return false };
+        let failed = |absent: &&mut Absent| absent.failed.is_some() && !absent.dismissed;
+        let Some(absent) = hosted.absent.get_mut(&key).filter(failed) else { return false };
         absent.failed = None;
         *hosted.loading.entry(key.0).or_default() += 1;
         true
     }
 
-    /// Forgets a partition; one that was open is given back.
+    /// Whether the partition is to be opened, and was not dismissed.
+    pub(super) fn is_to_be_opened(&self, key: Key) -> bool {
+        let hosted = self.hosted.read();
+        hosted.absent.get(&key).is_some_and(|absent| absent.failed.is_none() && !absent.dismissed)
+    }
+
+    /// From here on nothing is begun to open the partition. Where it is to be, when it is not open.
+    pub(super) fn dismiss(&self, key: Key) -> Option<(TopicPartition, usize)> {
+        let mut hosted = self.hosted.write();
+        let absent = hosted.absent.get_mut(&key)?;
+        absent.dismissed = true;
+        Some((absent.name.clone(), absent.volume))
+    }
+
+    /// Forgets a partition; one that was open is given back, and counts in its log directory until
+    /// it is given up.
     pub(super) fn remove(&self, key: Key) -> Option<Arc<HostedPartition>> {
         let mut hosted = self.hosted.write();
         if let Some(absent) = hosted.forget_absent(key) {
@@ -261,15 +279,7 @@ impl Partitions {
                 hosted.ids.remove(&*removed.name.topic);
             }
         }
-        drop(hosted);
-        self.count(removed.dir(), false);
         Some(removed)
-    }
-
-    /// The directory of a partition that is not open, when it is this broker's.
-    pub(super) fn absent(&self, key: Key) -> Option<(TopicPartition, usize)> {
-        let hosted = self.hosted.read();
-        hosted.absent.get(&key).map(|absent| (absent.name.clone(), absent.volume))
     }
 
     /// Whether every partition of a log directory is open, or has not been touched since a clean
@@ -306,7 +316,8 @@ impl Partitions {
         self.volumes.iter().all(|volume| volume.opening.wait_for_all(end))
     }
 
-    fn count(&self, volume: usize, more: bool) {
+    /// A log directory has one partition more or less.
+    pub(super) fn count(&self, volume: usize, more: bool) {
         let Some(volume) = self.volumes.get(volume) else { return };
         if more {
             volume.partitions.fetch_add(1, Ordering::Relaxed);

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::coordinator::{self, committed};
 use crate::data::{batch, delete, fetch, fetched, produce, produced, values, write};
-use crate::fixture::{Client, LIMIT, Running, World, create};
+use crate::fixture::{Client, LIMIT, Running, World, create, until};
 
 const CLEAN: &str = ".kafka_cleanshutdown";
 
@@ -381,4 +381,40 @@ fn logs_that_nobody_wrote_to_are_left_alone() {
     world.start(&[]).stop();
     assert_eq!(*touched.lock(), [""; 0]);
     assert_eq!(files(&world), before);
+}
+
+#[test]
+fn a_topic_that_is_created_again_without_space_is_not_taken_for_the_old_one() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "t", 1);
+    for value in [b"a", b"b", b"c"] {
+        write(&mut client, "t", value);
+    }
+    delete_records(&mut client, "t", 2);
+    running.stop();
+    assert_eq!(checkpoint(&world, "log-start-offset-checkpoint"), "0\n1\nt 0 2\n");
+
+    let running = world.start(&[]);
+    let mut client = running.client();
+    delete(&mut client, "t");
+    world.disk.set_fault(Some(Box::new(|action, path| {
+        let is_checkpoint = path.to_string_lossy().contains("offset-checkpoint");
+        (action == "write" && is_checkpoint).then_some(DiskErrorKind::NoSpace)
+    })));
+    create(&mut client, "t", 1);
+    assert_eq!(write_error(&mut client, "t"), ErrorCode::KafkaStorageError);
+    world.disk.set_fault(None);
+    // By itself.
+    until(|| write_error(&mut client, "t") == ErrorCode::None);
+    assert_eq!(read(&mut client, "t", 0), [b"x"]);
+    world.disk.crash(|_| Survival::Nothing);
+    drop(running);
+
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(read(&mut client, "t", 0), [b"x"]);
+    assert_eq!(write(&mut client, "t", b"y"), 1);
+    running.stop();
 }

@@ -157,6 +157,7 @@ fn take_over(
 
 /// The directory of this name is not the partition's any more: it is removed after a while.
 fn put_away(shared: &Shared, hosted: &HostedPartition, (index, volume): (usize, &Volume)) {
+    volume.forget(&hosted.name);
     let unique = Uuid(shared.rng.bytes16());
     match volume.dir.move_aside(&hosted.name, unique, DirState::Delete) {
         Ok(name) => {
