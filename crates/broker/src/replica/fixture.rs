@@ -79,5 +79,5 @@ fn id(topic: u8) -> TopicId {
 /// A partition that is to be created.
 pub(super) fn job(key: Key, topic: &str) -> Job {
     let name = TopicPartition::new(topic, key.1);
-    Job { key, name, found: false, sync: SyncOn::Open, alone: true }
+    Job { key, name, found: false, doubted: false, sync: SyncOn::Open, alone: true }
 }

@@ -11,7 +11,7 @@ use ottla_partition::{Leadership, ProducerRules};
 use ottla_protocol::{ErrorCode, Millis, NodeId, TopicId, Uuid};
 use tracing::{error, warn};
 
-use super::future::Found;
+use super::future::{Found, Place, Places};
 use super::volume::{Job, Key, Volume};
 use super::{HostedPartition, PartitionConfig, Partitions};
 
@@ -41,6 +41,13 @@ pub(crate) type OnChanges = Box<dyn Fn(Changes) + Send + Sync>;
 type Jobs = BTreeMap<usize, Vec<Job>>;
 
 impl Volume {
+    /// As in Kafka a log directory that fails at start is out of service, and the others serve.
+    pub(super) fn out_of_service(&self, error: &LogError) {
+        let path = self.dir.path().display();
+        error!(%path, %error, "the log directory is out of service: its partitions are offline");
+        self.dir.fail(error);
+    }
+
     /// A partition is not in this log directory any more: what is known of it here is not of the
     /// next one of its name.
     pub(super) fn forget(&self, name: &TopicPartition) {
@@ -80,7 +87,7 @@ impl Partitions {
                     }
                     DirState::Live => {
                         warn!(partition = %entry.partition, "not in the metadata: put aside");
-                        self.put_aside(volume, &entry.partition)?;
+                        self.put_aside_if_possible(volume, &entry.partition);
                     }
                     DirState::Delete => changes.aside.push((index, entry.name)),
                     DirState::Future if self.is_assigned(image, &entry.partition) => {
@@ -91,7 +98,7 @@ impl Partitions {
                 }
             }
         }
-        let found = self.settle_found(image, found, now, &mut changes.aside)?;
+        let found = self.settle_found(image, found, now, &mut changes.aside);
         let mut jobs = Jobs::new();
         for topic in image.topics() {
             let name = Arc::from(&*topic.name);
@@ -108,9 +115,10 @@ impl Partitions {
 
     /// What the checkpoints say of partitions whose directories are not there: of topics that were
     /// deleted before the stop. Their namesakes must not be taken for them, not even after a kill.
-    fn forget_missing(&self, found: &BTreeMap<TopicPartition, usize>) {
+    fn forget_missing(&self, found: &Places) {
         for (index, volume) in self.volumes.iter().enumerate() {
-            let is_here = |name: &TopicPartition| found.get(name) == Some(&index);
+            let is_here =
+                |name: &TopicPartition| found.get(name).is_some_and(|place| place.may_be(index));
             let mut missing = Vec::new();
             let mut points = volume.points.write();
             let LoadPoints { recovery, log_start, high_watermark, .. } = &mut *points;
@@ -201,9 +209,7 @@ impl Partitions {
         }
         match volume.dir.list() {
             Err(error @ LogError::Disk(_)) => {
-                let path = volume.dir.path().display();
-                error!(%path, %error, "the log directory is out of service: its partitions are offline");
-                volume.dir.fail(&error);
+                volume.out_of_service(&error);
                 Ok(Vec::new())
             }
             listed => listed,
@@ -226,7 +232,7 @@ impl Partitions {
         topic: &Topic,
         topic_name: &Arc<str>,
         (index, partition): (i32, &Partition),
-        found: Option<&BTreeMap<TopicPartition, usize>>,
+        found: Option<&Places>,
         jobs: &mut Jobs,
         changes: &mut Changes,
     ) {
@@ -238,7 +244,15 @@ impl Partitions {
             self.give_role(&hosted, partition, changes);
         } else if !self.is_here(key) {
             let name = TopicPartition { topic: Arc::clone(topic_name), partition: index };
-            let at = found.and_then(|found| found.get(&name)).copied();
+            let at = match found.and_then(|found| found.get(&name)) {
+                Some(Place::Log { volume, doubted }) => Some((*volume, *doubted)),
+                Some(Place::Unknown(volumes)) => {
+                    self.announce_unknown(key, name.clone(), volumes);
+                    changes.resigned.push(name);
+                    return;
+                }
+                None => None,
+            };
             if at.is_none()
                 && let Some((failed, why)) = self.may_be_offline(partition, found.is_some())
             {
@@ -248,11 +262,15 @@ impl Partitions {
                 return;
             }
             let wanted = self.noted_volume(partition).or_else(|| self.take_preferred(&name));
-            let volume = at.or(wanted).unwrap_or_else(|| self.emptiest());
+            let (volume, doubted) =
+                at.unwrap_or_else(|| (wanted.unwrap_or_else(|| self.emptiest()), false));
             self.announce(key, name.clone(), volume);
+            if doubted {
+                self.doubt(key);
+            }
             changes.announced.push(name.clone());
             let found = at.is_some();
-            let job = Job { key, name, found, sync: SyncOn::Open, alone: true };
+            let job = Job { key, name, found, doubted, sync: SyncOn::Open, alone: true };
             jobs.entry(volume).or_default().push(job);
         }
     }
@@ -340,9 +358,8 @@ impl Partitions {
     /// Nothing is opened for the partition any more; waits for what is under way. Who is about to
     /// have it opened again is not heard, and a job of theirs that comes later is not begun.
     fn call_off(&self, key: Key) {
-        if let Some((_, volume)) = self.dismiss(key)
-            && let Some(volume) = self.volumes.get(volume)
-        {
+        let Some((_, volumes)) = self.dismiss(key) else { return };
+        for volume in volumes.iter().filter_map(|volume| self.volumes.get(*volume)) {
             volume.opening.call_off(key);
         }
     }
@@ -350,7 +367,7 @@ impl Partitions {
     /// The partition is no longer this broker's, or its topic is gone.
     pub(super) fn let_go(&self, key: Key, changes: &mut Changes) {
         let absent = self.dismiss(key);
-        let (name, index) = match (self.remove(key), absent) {
+        let (name, volumes) = match (self.remove(key), absent) {
             (Some(hosted), _) => {
                 if hosted.is_leader() {
                     changes.resigned.push(hosted.name.clone());
@@ -359,22 +376,25 @@ impl Partitions {
                 // Only now: a move that was about to end may have ended.
                 let index = hosted.dir();
                 self.count(index, false);
-                (hosted.name.clone(), index)
+                (hosted.name.clone(), vec![index])
             }
-            (None, Some((name, index))) => {
+            (None, Some((name, volumes))) => {
                 changes.resigned.push(name.clone());
-                (name, index)
+                (name, volumes)
             }
             (None, None) => return,
         };
-        let Some(volume) = self.volumes.get(index) else { return };
-        volume.forget(&name);
-        let unique = Uuid(self.rng.bytes16());
-        match volume.dir.move_aside(&name, unique, DirState::Delete) {
-            Ok(name) => changes.aside.push((index, name)),
-            // It was never created.
-            Err(error) if error.is_not_found() => {}
-            Err(error) => error!(partition = %name, %error, "cannot be put aside"),
+        self.drop_found_future(key);
+        for index in volumes {
+            let Some(volume) = self.volumes.get(index) else { continue };
+            volume.forget(&name);
+            let unique = Uuid(self.rng.bytes16());
+            match volume.dir.move_aside(&name, unique, DirState::Delete) {
+                Ok(name) => changes.aside.push((index, name)),
+                // It was never created.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => error!(partition = %name, %error, "cannot be put aside"),
+            }
         }
     }
 
@@ -386,6 +406,19 @@ impl Partitions {
     ) -> Result<(), LogError> {
         let unique = Uuid(self.rng.bytes16());
         volume.dir.move_aside(partition, unique, DirState::Stray).map(|_name| ())
+    }
+
+    /// The same at start, where a directory that fails takes no other with it: one that cannot be
+    /// renamed stays as it is.
+    pub(super) fn put_aside_if_possible(&self, volume: &Volume, partition: &TopicPartition) {
+        if volume.dir.failure().is_some() {
+            return;
+        }
+        match self.put_aside(volume, partition) {
+            Ok(()) => {}
+            Err(error) if error.is_no_space() => warn!(%partition, %error, "it stays as it is"),
+            Err(error) => volume.out_of_service(&error),
+        }
     }
 
     /// Settings of a topic, or of all topics when a broker's changed.

@@ -52,7 +52,8 @@ impl Partitions {
         let clean = volume.points.read().clean.is_some();
         for job in &mut jobs {
             job.alone = few;
-            job.sync = if few || (job.found && clean) { SyncOn::Open } else { SyncOn::Later };
+            let is_sound = job.found && clean && !job.doubted;
+            job.sync = if few || is_sound { SyncOn::Open } else { SyncOn::Later };
         }
         let keys: Vec<Key> = jobs.iter().map(|job| job.key).collect();
         let at_start = jobs.iter().any(|job| job.found);
@@ -133,6 +134,9 @@ impl Partitions {
         config: &PartitionConfig,
         now: Millis,
     ) -> Result<(PartitionLog, bool), LogError> {
+        if let Some(failure) = volume.dir.failure() {
+            return Err(failure);
+        }
         let (topic_id, name) = (job.key.0, &job.name);
         let options = || {
             let mut options = OpenOptions::new(Some(topic_id), config.log.clone(), now);
@@ -141,9 +145,12 @@ impl Partitions {
             if job.found {
                 let points = volume.points.read();
                 let known = |offsets: &Offsets| offsets.get(name).copied();
-                options.clean = points.clean.is_some();
-                options.recovery_point = known(&points.recovery).unwrap_or_default();
                 options.log_start = known(&points.log_start).unwrap_or_default();
+                // One that is doubted is read from its start.
+                if !job.doubted {
+                    options.clean = points.clean.is_some();
+                    options.recovery_point = known(&points.recovery).unwrap_or_default();
+                }
             }
             options
         };

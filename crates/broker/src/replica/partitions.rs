@@ -86,6 +86,10 @@ struct Hosted {
 struct Absent {
     name: TopicPartition,
     volume: usize,
+    /// Other log directories where it may be too.
+    others: Vec<usize>,
+    /// Its files may not be as a clean stop leaves them, whatever the last stop was.
+    doubted: bool,
     /// It is about to be let go of: nothing is opened for it any more.
     dismissed: bool,
     /// It cannot be opened, and what clients are told; else it is being opened or about to be.
@@ -180,7 +184,7 @@ impl Partitions {
     /// The partitions of a log directory that are not open.
     pub(super) fn absent_in(&self, volume: usize) -> BTreeSet<TopicPartition> {
         let hosted = self.hosted.read();
-        let absent = hosted.absent.values().filter(|absent| absent.volume == volume);
+        let absent = hosted.absent.values().filter(|absent| absent.may_be_in(volume));
         absent.map(|absent| absent.name.clone()).collect()
     }
 
@@ -203,12 +207,22 @@ impl Partitions {
 
     /// A partition that is to be opened.
     pub(super) fn announce(&self, key: Key, name: TopicPartition, volume: usize) {
-        let absent = Absent { name, volume, dismissed: false, failed: None };
+        let absent = Absent::new(name, volume);
         let mut hosted = self.hosted.write();
         if hosted.absent.insert(key, absent).is_none() {
             *hosted.loading.entry(key.0).or_default() += 1;
             drop(hosted);
             self.count(volume, true);
+        }
+    }
+
+    /// A partition that may be in each of these log directories: it is not opened.
+    pub(super) fn announce_unknown(&self, key: Key, name: TopicPartition, volumes: &[usize]) {
+        let [volume, others @ ..] = volumes else { return };
+        let mut absent = Absent::new(name, *volume);
+        (absent.others, absent.failed) = (others.to_vec(), Some(ErrorCode::KafkaStorageError));
+        if self.hosted.write().absent.insert(key, absent).is_none() {
+            self.count(*volume, true);
         }
     }
 
@@ -247,18 +261,26 @@ impl Partitions {
         true
     }
 
+    /// One that is to be opened must be looked at, also by the next start if this one does not.
+    pub(super) fn doubt(&self, key: Key) {
+        if let Some(absent) = self.hosted.write().absent.get_mut(&key) {
+            absent.doubted = true;
+        }
+    }
+
     /// Whether the partition is to be opened, and was not dismissed.
     pub(super) fn is_to_be_opened(&self, key: Key) -> bool {
         let hosted = self.hosted.read();
         hosted.absent.get(&key).is_some_and(|absent| absent.failed.is_none() && !absent.dismissed)
     }
 
-    /// From here on nothing is begun to open the partition. Where it is to be, when it is not open.
-    pub(super) fn dismiss(&self, key: Key) -> Option<(TopicPartition, usize)> {
+    /// From here on nothing is begun to open the partition. Where it may be, when it is not open.
+    pub(super) fn dismiss(&self, key: Key) -> Option<(TopicPartition, Vec<usize>)> {
         let mut hosted = self.hosted.write();
         let absent = hosted.absent.get_mut(&key)?;
         absent.dismissed = true;
-        Some((absent.name.clone(), absent.volume))
+        let volumes = std::iter::once(absent.volume).chain(absent.others.iter().copied());
+        Some((absent.name.clone(), volumes.collect()))
     }
 
     /// Forgets a partition; one that was open is given back, and counts in its log directory until
@@ -286,8 +308,8 @@ impl Partitions {
     /// stop.
     pub(super) fn all_sound_in(&self, volume: usize, was_clean: bool) -> bool {
         let hosted = self.hosted.read();
-        let mut absent = hosted.absent.values().filter(|absent| absent.volume == volume);
-        absent.all(|absent| was_clean && absent.failed.is_none())
+        let mut absent = hosted.absent.values().filter(|absent| absent.may_be_in(volume));
+        absent.all(|absent| was_clean && absent.failed.is_none() && !absent.doubted)
     }
 
     /// Whether partitions of these topics are being opened.
@@ -325,6 +347,17 @@ impl Partitions {
             volume.partitions.fetch_sub(1, Ordering::Relaxed);
         }
         volume.progress.changed();
+    }
+}
+
+impl Absent {
+    fn new(name: TopicPartition, volume: usize) -> Self {
+        let (others, doubted, dismissed, failed) = (Vec::new(), false, false, None);
+        Self { name, volume, others, doubted, dismissed, failed }
+    }
+
+    fn may_be_in(&self, volume: usize) -> bool {
+        self.volume == volume || self.others.contains(&volume)
     }
 }
 

@@ -207,6 +207,8 @@ pub(super) struct Job {
     pub(super) name: TopicPartition,
     /// Its directory was found at start: the checkpoints know it.
     pub(super) found: bool,
+    /// Nobody knows that it is as a stop left it, also when the last was clean.
+    pub(super) doubted: bool,
     pub(super) sync: SyncOn,
     /// It is handed over as soon as it is open: others may take longer.
     pub(super) alone: bool,
@@ -357,6 +359,7 @@ mod tests {
             key: (TopicId::ZERO, index),
             name: TopicPartition::new("t", index),
             found: false,
+            doubted: false,
             sync: SyncOn::Open,
             alone: true,
         }

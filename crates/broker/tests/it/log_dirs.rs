@@ -10,7 +10,7 @@ use ottla_log::{DirState, parse_dir};
 use ottla_protocol::k34_alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use ottla_protocol::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, Uuid};
 
-use crate::data::{create, delete, fetch, fetched, values, write};
+use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
 use crate::fixture::{Client, LIMIT, Owner, Running, World, alter_config, set, until};
 use crate::space::delete_records;
 
@@ -86,6 +86,30 @@ fn dirs(world: &World, state: DirState) -> usize {
         world.disk.list(std::path::Path::new(dir)).unwrap().into_iter().map(|entry| entry.name)
     });
     names.filter(|name| parse_dir(name).is_some_and(|(_, found)| found == state)).count()
+}
+
+fn write_error(client: &mut Client, name: &'static str) -> ErrorCode {
+    let request = produce(-1, name, batch(ottla_records::BatchOptions::default(), b"x"));
+    produced(client, &request).error_code.into()
+}
+
+/// What does this to a path that begins so fails.
+fn fail(world: &World, action: &'static str, path: String) {
+    world.disk.set_fault(Some(Box::new(move |does, at| {
+        (does == action && at.starts_with(&path)).then_some(DiskErrorKind::Io)
+    })));
+}
+
+/// Creates a topic in a log directory that the metadata knows then.
+fn create_at(running: &Running, world: &World, name: &'static str, path: &'static str) {
+    let mut client = running.client();
+    assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
+    create(&mut client, name);
+    until(|| noted(running, name) == id_of(world, path));
+}
+
+fn was_clean(world: &World, dir: &str) -> bool {
+    world.disk.exists(&std::path::Path::new(dir).join(".kafka_cleanshutdown")).unwrap()
 }
 
 /// More than one piece of a copy, so that a throttled one is not done at once.
@@ -175,13 +199,7 @@ fn what_cannot_be_moved_is_refused_as_in_kafka() {
     world.disk.set_fault(Some(Box::new(move |verb, path| {
         (verb == "sync" && path.starts_with(&failing)).then_some(DiskErrorKind::Io)
     })));
-    let request = crate::data::produce(
-        -1,
-        "a",
-        crate::data::batch(ottla_records::BatchOptions::default(), b"x"),
-    );
-    let answer = crate::data::produced(&mut client, &request);
-    assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::KafkaStorageError);
+    assert_eq!(write_error(&mut client, "a"), ErrorCode::KafkaStorageError);
     assert_eq!(alter(&mut client, to, "orders", 0), ErrorCode::KafkaStorageError);
     assert_eq!(alter(&mut client, from, "a", 0), ErrorCode::KafkaStorageError);
     assert_eq!(alter(&mut client, from, "orders", 0), ErrorCode::None);
@@ -372,16 +390,198 @@ fn of_two_directories_of_one_partition_the_longer_counts_then_what_the_metadata_
     assert_eq!(dirs(&world, DirState::Stray), 1);
     assert_eq!(write(&mut client, "orders", b"b"), 1);
     running.stop();
-    // The other went on alone.
+    // The other went on alone, and this one has not been served since.
     let long = files(&world, from, "orders");
     put(&world, from, "orders", short);
     put(&world, other(from), "orders", long);
+    for name in [".kafka_cleanshutdown", "recovery-point-offset-checkpoint"] {
+        world.disk.remove_file(&std::path::Path::new(from).join(name)).unwrap();
+    }
     let running = world.start(&[]);
     let mut client = running.client();
     assert!(is_at(&mut client, "orders", other(from)));
     assert_eq!(all(&mut client, "orders", 2), [b"a", b"b"]);
     until(|| noted(&running, "orders") == id_of(&world, other(from)));
     assert_eq!(dirs(&world, DirState::Stray), 2);
+    running.stop();
+}
+
+#[test]
+fn of_two_directories_none_is_served_while_one_cannot_be_opened() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    write(&mut client, "orders", b"a");
+    let from = home(&mut client, "orders");
+    until(|| noted(&running, "orders") == id_of(&world, from));
+    running.stop();
+    let short = files(&world, from, "orders");
+    let running = world.start(&[]);
+    write(&mut running.client(), "orders", b"b");
+    running.stop();
+    // As when a move's old directory could not be put aside.
+    put(&world, other(from), "orders", short);
+    for failing in [from, other(from)] {
+        fail(&world, "list", format!("{failing}/orders-0"));
+        let running = world.start(&[]);
+        let mut client = running.client();
+        assert_eq!(write_error(&mut client, "orders"), ErrorCode::KafkaStorageError);
+        assert_eq!(states(&mut client), [(ErrorCode::None, false); 2]);
+        running.stop();
+        assert_eq!((dirs(&world, DirState::Live), dirs(&world, DirState::Stray)), (3, 0));
+        // The next start looks at both again, with what is known of them.
+        assert!(!was_clean(&world, "/data") && !was_clean(&world, "/more"));
+        let path = std::path::Path::new(from).join("recovery-point-offset-checkpoint");
+        let known = String::from_utf8(world.disk.read(&path).unwrap()).unwrap();
+        assert!(known.lines().any(|line| line == "orders 0 2"), "{known}");
+    }
+    world.disk.set_fault(None);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert!(is_at(&mut client, "orders", from));
+    assert_eq!(all(&mut client, "orders", 2), [b"a", b"b"]);
+    assert_eq!((dirs(&world, DirState::Live), dirs(&world, DirState::Stray)), (2, 1));
+    running.stop();
+}
+
+#[test]
+fn one_that_may_be_in_two_directories_is_deleted_from_both() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    create_at(&running, &world, "orders", "/more");
+    running.stop();
+    put(&world, "/data", "orders", files(&world, "/more", "orders"));
+    fail(&world, "list", "/more/orders-0".to_owned());
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(write_error(&mut client, "orders"), ErrorCode::KafkaStorageError);
+    delete(&mut client, "orders");
+    assert_eq!((dirs(&world, DirState::Live), dirs(&world, DirState::Delete)), (1, 2));
+    world.disk.set_fault(None);
+    create(&mut client, "orders");
+    assert_eq!(write(&mut client, "orders", b"new"), 0);
+    running.stop();
+    assert!(was_clean(&world, "/data") && was_clean(&world, "/more"));
+}
+
+#[test]
+fn a_copy_that_a_crash_left_is_looked_at_also_after_a_clean_stop() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create_at(&running, &world, "orders", "/more");
+    let count = fill(&mut client, "orders");
+    throttle(&mut client, "1000");
+    assert_eq!(alter(&mut client, "/data", "orders", 0), ErrorCode::None);
+    until(|| {
+        let found = places(&mut client, "orders");
+        found.iter().any(|(_, future, lag, _)| *future && *lag < 6)
+    });
+    running.stop();
+    // As after a crash: a block in the middle of what was copied last is lost.
+    let copied = world
+        .disk
+        .files()
+        .into_iter()
+        .find(|(path, _)| path.to_string_lossy().ends_with("-future/00000000000000000000.log"));
+    let (path, mut content) = copied.unwrap();
+    assert!(content.len() > 800_000, "{}", content.len());
+    content[400_000..400_512].fill(0);
+    world.disk.write_atomically(&path, content.into()).unwrap();
+    world.disk.remove_file(std::path::Path::new("/data/.kafka_cleanshutdown")).unwrap();
+    // The next run has nothing to copy from, and stops cleanly.
+    let start = world.broker_start(&[]);
+    world.disk.set_fault(Some(Box::new(|_, path| {
+        path.starts_with("/more").then_some(DiskErrorKind::Io)
+    })));
+    Running::start(start).unwrap().stop();
+    world.disk.set_fault(None);
+    assert_eq!(dirs(&world, DirState::Future), 1);
+    assert!(was_clean(&world, "/data"));
+
+    let running = world.start(&[]);
+    let mut client = running.client();
+    throttle(&mut client, "100000000");
+    until(|| is_at(&mut client, "orders", "/data"));
+    for (index, value) in all(&mut client, "orders", count).iter().enumerate() {
+        assert!(*value == vec![u8::try_from(index).unwrap(); 300_000], "{index}");
+    }
+    running.stop();
+}
+
+#[test]
+fn a_move_to_where_the_name_is_taken_ends_alone() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create_at(&running, &world, "orders", "/data");
+    create_at(&running, &world, "other", "/more");
+    write(&mut client, "orders", b"a");
+    // As when there was no space to put it aside after an earlier move.
+    put(&world, "/more", "orders", files(&world, "/data", "orders"));
+    assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
+    until(|| is_at(&mut client, "orders", "/data"));
+    // Also when it turns up while the log is copied.
+    let taken = std::path::Path::new("/more/orders-0");
+    world.disk.remove_dir_all(taken).unwrap();
+    fill(&mut client, "orders");
+    throttle(&mut client, "1000");
+    assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
+    until(|| dirs(&world, DirState::Future) == 1);
+    world.disk.create_dir(taken).unwrap();
+    throttle(&mut client, "100000000");
+    until(|| is_at(&mut client, "orders", "/data"));
+    until(|| dirs(&world, DirState::Future) == 0);
+    assert_eq!(states(&mut client), [(ErrorCode::None, false); 2]);
+    assert_eq!(write(&mut client, "orders", b"b"), 9);
+    assert_eq!(write(&mut client, "other", b"c"), 0);
+    running.stop();
+}
+
+#[test]
+fn a_directory_where_names_cannot_be_changed_at_start_takes_no_other_with_it() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create_at(&running, &world, "good", "/data");
+    create_at(&running, &world, "bad", "/more");
+    write(&mut client, "good", b"a");
+    write(&mut client, "bad", b"a");
+    running.stop();
+    let bad = files(&world, "/more", "bad");
+    let copy = "/more/bad-0.00000000000000000000000000000001-future";
+    let offline = |path: &str, live: usize| {
+        fail(&world, "rename", path.to_owned());
+        let running = world.start(&[]);
+        let mut client = running.client();
+        let there = ErrorCode::KafkaStorageError;
+        assert_eq!(states(&mut client), [(ErrorCode::None, false), (there, false)]);
+        write(&mut client, "good", b"b");
+        running.stop();
+        world.disk.set_fault(None);
+        assert_eq!(dirs(&world, DirState::Live), live, "{path}");
+    };
+    // Of no topic.
+    world.disk.create_dir(std::path::Path::new("/more/gone-0")).unwrap();
+    offline("/more/gone-0", 4);
+    world.disk.remove_dir_all(std::path::Path::new("/more/gone-0")).unwrap();
+    // The shorter of two.
+    put(&world, "/more", "good", files(&world, "/more", "bad"));
+    let metadata = std::path::Path::new("/data/good-0/partition.metadata");
+    let metadata = world.disk.read(metadata).unwrap();
+    let to = std::path::Path::new("/more/good-0/partition.metadata");
+    world.disk.write_atomically(to, metadata.into()).unwrap();
+    offline("/more/good-0", 4);
+    world.disk.remove_dir_all(std::path::Path::new("/more/good-0")).unwrap();
+    // A copy whose log is gone.
+    put_into(&world, std::path::Path::new(copy), bad);
+    world.disk.remove_dir_all(std::path::Path::new("/more/bad-0")).unwrap();
+    offline(copy, 2);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(all(&mut client, "bad", 1), [b"a"]);
+    assert_eq!(all(&mut client, "good", 4).len(), 4);
     running.stop();
 }
 

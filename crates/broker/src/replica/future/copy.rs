@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use ottla_log::{
-    Claim, CopyError, FutureLog, LogError, LogView, OpenOptions, PartitionLog, future_dir,
+    Claim, CopyError, FutureLog, LogError, LogView, OpenOptions, PartitionLog, TopicPartition,
+    future_dir,
 };
 use ottla_protocol::{Millis, Offset, Uuid};
 use tracing::{info, warn};
@@ -46,6 +47,8 @@ pub(super) enum Ended {
     Gone,
     #[error("its directory's name would be too long")]
     Name,
+    #[error("a directory of its name is in the other log directory: a start decides which counts")]
+    Taken,
     #[error(transparent)]
     Copy(#[from] CopyError),
     #[error(transparent)]
@@ -108,6 +111,9 @@ impl Work {
 
     fn begin(&mut self, shared: &Shared, volume: &Volume, now: Millis) -> Result<FutureLog, Ended> {
         let partition = &self.of.hosted.name;
+        if is_taken(volume, partition) {
+            return Err(Ended::Taken);
+        }
         if let Some(begun) = &self.begun {
             match self.go_on(volume, begun, now) {
                 Ok(Some(copy)) => {
@@ -141,8 +147,9 @@ impl Work {
         if hosted.config().cleaning.compact {
             return Ok(None);
         }
-        let options = OpenOptions { clean: begun.clean, ..self.options(now) };
-        let copy = FutureLog::open(&volume.dir, &hosted.name, &begun.name, options)?;
+        // From its start: no recovery point is kept of copies, and that the last stop was clean says
+        // nothing of one that it had not taken up.
+        let copy = FutureLog::open(&volume.dir, &hosted.name, &begun.name, self.options(now))?;
         let (view, written) = hosted.view_for_moving();
         let same = copy.is_copy_of(&view, written).map_err(CopyError::from)?;
         Ok(same.then_some(copy))
@@ -166,6 +173,12 @@ impl Work {
         self.told = answer;
         Some(answer)
     }
+}
+
+/// Whether the partition's name is in use there: of a log that could not be put aside.
+pub(super) fn is_taken(volume: &Volume, partition: &TopicPartition) -> bool {
+    let path = volume.dir.path().join(partition.to_string());
+    volume.dir.disk().exists(&path).is_ok_and(|exists| exists)
 }
 
 /// Removes a copy that nobody wants.

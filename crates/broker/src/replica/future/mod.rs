@@ -18,7 +18,7 @@ use ottla_log::{PartitionLog, TopicPartition, future_dir};
 use ottla_protocol::{ErrorCode, Uuid};
 use parking_lot::Mutex;
 
-pub(super) use self::found::Found;
+pub(super) use self::found::{Found, Place, Places};
 pub(crate) use self::thread::start;
 use super::volume::{Key, Volume};
 use super::{HostedPartition, Partitions};
@@ -38,8 +38,8 @@ pub(super) struct Moves {
 struct State {
     /// Where partitions are to be created that are not here yet.
     preferred: HashMap<TopicPartition, usize>,
-    /// Copies that were found at start, by partition: log directory and name.
-    begun: BTreeMap<TopicPartition, Begun>,
+    /// Copies that were found at start.
+    begun: BTreeMap<Key, Begun>,
     moves: BTreeMap<Key, Arc<Move>>,
     /// The one whose copy takes the log's place right now. Nothing can stop it any more, and
     /// checkpoints know its partition in both log directories.
@@ -50,13 +50,11 @@ struct State {
     reports: BTreeSet<Key>,
 }
 
-/// A copy that the last run began.
+/// A copy that an earlier run began.
 #[derive(Clone, Debug)]
 struct Begun {
     volume: usize,
     name: String,
-    /// It was closed.
-    clean: bool,
 }
 
 /// A partition on its way.
@@ -250,26 +248,30 @@ impl Partitions {
     }
 
     /// A copy that was found at start. A second one of the same partition is not wanted: `false`.
-    pub(super) fn found_future(
-        &self,
-        partition: TopicPartition,
-        volume: usize,
-        name: &str,
-        clean: bool,
-    ) -> bool {
+    pub(super) fn found_future(&self, key: Key, volume: usize, name: &str) -> bool {
         let mut state = self.moves.state.lock();
-        if state.begun.contains_key(&partition) {
+        if state.begun.contains_key(&key) {
             return false;
         }
-        state.begun.insert(partition, Begun { volume, name: name.to_owned(), clean });
+        state.begun.insert(key, Begun { volume, name: name.to_owned() });
         true
+    }
+
+    /// The partition is not here any more: nor is a copy of it wanted that was found at start.
+    pub(super) fn drop_found_future(&self, key: Key) {
+        let mut state = self.moves.state.lock();
+        if let Some(begun) = state.begun.remove(&key) {
+            state.unwanted.push(begun);
+            drop(state);
+            self.moves.wake();
+        }
     }
 
     /// A partition was opened: its move goes on, if the last run began one.
     pub(super) fn resume_move(&self, hosted: &Arc<HostedPartition>) {
         let mut state = self.moves.state.lock();
-        let Some(begun) = state.begun.remove(&hosted.name) else { return };
         let key = (hosted.topic_id, hosted.name.partition);
+        let Some(begun) = state.begun.remove(&key) else { return };
         let (target, mut begun) = (begun.volume, Some(begun));
         let resumed = || Move::new(Arc::clone(hosted), target, begun.take());
         state.moves.entry(key).or_insert_with(resumed);
@@ -283,5 +285,29 @@ impl Partitions {
     pub(super) fn report_place(&self, key: Key) {
         self.moves.state.lock().reports.insert(key);
         self.moves.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Changes;
+    use super::super::fixture::{World, key};
+    use super::*;
+
+    #[test]
+    fn a_copy_of_a_deleted_partition_moves_no_namesake() {
+        let world = World::new(&["/d", "/e"]);
+        let partitions = &world.partitions;
+        let found = |topic: u8| partitions.found_future(key(topic), 1, "t-0.1-future");
+        assert!(found(1) && !found(1));
+        partitions.announce(key(1), TopicPartition::new("t", 0), 0);
+        let other = world.host(key(2), "t", 0);
+        partitions.resume_move(&other);
+        assert!(partitions.moves.state.lock().moves.is_empty());
+        partitions.let_go(key(1), &mut Changes::default());
+        let state = partitions.moves.state.lock();
+        assert!(state.begun.is_empty());
+        let unwanted: Vec<&str> = state.unwanted.iter().map(|begun| &*begun.name).collect();
+        assert_eq!(unwanted, ["t-0.1-future"]);
     }
 }

@@ -10,7 +10,7 @@ use ottla_protocol::{Millis, Offset, Uuid};
 use tracing::{error, info, warn};
 
 use super::super::volume::Volume;
-use super::copy::{CHUNK, Ended, Work};
+use super::copy::{CHUNK, Ended, Work, is_taken};
 use crate::replica::HostedPartition;
 use crate::shared::Shared;
 
@@ -113,6 +113,10 @@ impl Work {
             return Err(error.into());
         }
         self.of.set_progress(end.get(), copy.size_bytes());
+        if is_taken(to, &hosted.name) {
+            self.copy = Some(copy);
+            return Err(Ended::Taken);
+        }
         // Before there are two: whichever is found after a crash begins where the log does.
         checkpoint(shared, target, to);
         let name = copy.name().to_owned();

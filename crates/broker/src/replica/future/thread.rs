@@ -141,7 +141,7 @@ impl Mover {
                 let partition = &work.of.hosted.name;
                 match &error {
                     Ended::Gone => {}
-                    Ended::Name | Ended::Copy(_) | Ended::Log(_) => {
+                    Ended::Name | Ended::Taken | Ended::Copy(_) | Ended::Log(_) => {
                         warn!(%partition, %error, "it stays in its log directory");
                     }
                 }
