@@ -1,12 +1,18 @@
-//! Compaction: how much latency of producing it costs while it runs. The same open loop on a topic
-//! of its own, alone and while a log of many keys is compacted for the first time.
+//! Compaction: how fast it is by itself, and how much latency of producing it costs while it runs.
+//! The same open loop on topics of their own, alone and while a log of many keys is compacted for
+//! the first time, in turn. Files that compaction has replaced are removed within its time, not in
+//! the time of the window behind it.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
+use ottla_interop::program;
 use ottla_protocol::StrBytes;
 use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_records::{BatchBuilder, BatchOptions};
@@ -14,92 +20,199 @@ use ottla_records::{BatchBuilder, BatchOptions};
 use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::load::{Fill, OpenLoop, Record, Sending, Timed};
+use crate::process;
 use crate::report::tell;
 use crate::scenario::Cell;
 use crate::wire::{self, Client};
 
-const TOPIC: &str = "compacted";
 /// The resource type of topics.
 const TOPIC_RESOURCE: i8 = 2;
 const RECORD_BYTES: usize = 512;
 /// So many records make just under 1 MB.
 const BATCH_RECORDS: u64 = 1_900;
 const RATE: u64 = 5_000;
-const WARM_UP_SECONDS: u64 = 5;
-const SECONDS: u64 = 15;
-/// Compaction looks for work every 15 seconds by default.
-const BEGIN_LIMIT: Duration = Duration::from_secs(60);
+/// Given to every broker: compaction begins soon after it is asked for, files that it has put
+/// aside go soon, and the map of keys has the size of the goal (the smallest that Kafka takes).
+const SETTINGS: [&str; 2] =
+    ["log.cleaner.backoff.ms=500", "log.cleaner.dedupe.buffer.size=67108864"];
 const END_LIMIT: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(20);
+/// What is in no process's time: the device works off what was written and removed before.
+const CALM_LIMIT: Duration = Duration::from_secs(60);
+/// It is calm when a sync takes at most so many times what it took before anything was done.
+const CALM: f64 = 1.5;
+const PROBES: usize = 60;
 
 /// How much there is to compact.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// GiB of records of 512 bytes.
-    #[arg(long, default_value_t = 8)]
+    /// GiB of records of 512 bytes, for each time that something is compacted.
+    #[arg(long, default_value_t = 3)]
     gib: u64,
     /// Different keys; each record has the next one.
     #[arg(long, default_value_t = 2_000_000)]
     keys: u64,
+    /// How often producing is measured alone, and while compacting.
+    #[arg(long, default_value_t = 5)]
+    windows: u32,
+    /// Seconds that are measured of each, after one that is not.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How long replaced files are kept (`file.delete.delay.ms`).
+    #[arg(long, default_value_t = 1_000)]
+    delete_delay_ms: u64,
     /// Only Ottla: nothing to compare with, but quick.
     #[arg(long)]
     alone: bool,
+    /// Only Ottla as it ships.
+    #[arg(long)]
+    durable: bool,
+    /// One window of small amounts: shows that it works, measures nothing.
+    #[arg(long)]
+    pub(crate) short: bool,
 }
 
 /// Measures each broker and prints what was found.
 pub(crate) fn run(bench: &Bench, options: &Options) -> anyhow::Result<()> {
-    ensure!(options.keys > 0, "no keys");
-    one(bench, &Cell::OTTLA_DURABLE, options)?;
-    one(bench, &Cell::OTTLA_OS, options)?;
-    if options.alone {
-        return Ok(());
+    ensure!(options.keys > 0 && options.windows > 0 && options.seconds > 0, "nothing to do");
+    let cells = [Cell::OTTLA_DURABLE, Cell::OTTLA_OS, Cell::KAFKA];
+    let count = match (options.durable, options.alone) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => cells.len(),
+    };
+    cells.iter().take(count).try_for_each(|cell| one(bench, cell, options))
+}
+
+/// What there is to do, made smaller where it only shows that it works.
+struct Amounts {
+    records: u64,
+    keys: u64,
+    segment_bytes: u64,
+    delete_delay_ms: u64,
+    windows: u32,
+    warm_up_seconds: u64,
+    seconds: u64,
+}
+
+impl Amounts {
+    fn new(bench: &Bench, options: &Options) -> Self {
+        let bytes = bench.amount(options.gib << 30, 32 << 20);
+        Self {
+            records: bytes / RECORD_BYTES as u64,
+            keys: bench.amount(options.keys, 10_000),
+            segment_bytes: bench.amount(100 << 20, 4 << 20),
+            delete_delay_ms: options.delete_delay_ms,
+            windows: if bench.short { 1 } else { options.windows },
+            warm_up_seconds: 1,
+            seconds: bench.amount(options.seconds, 2),
+        }
     }
-    one(bench, &Cell::KAFKA, options)
 }
 
 fn one(bench: &Bench, cell: &Cell, options: &Options) -> anyhow::Result<()> {
-    let broker = bench.start(cell)?;
+    let amounts = Amounts::new(bench, options);
+    let calm = Calm::new(bench)?;
+    let broker = bench.start_with(cell, &SETTINGS)?;
     let mut client = Client::connect(broker.address())?;
-    client.create_topic(TOPIC, 1)?;
-    alter(&mut client, "segment.bytes", &(100 << 20).to_string())?;
-    let records = fill(&mut client, (options.gib << 30) / RECORD_BYTES as u64, options.keys)?;
-    let quiet = produce(bench, &broker, "quiet")?;
-
-    alter(&mut client, "cleanup.policy", "compact")?;
-    let log = Compacted(broker.data().join(format!("{TOPIC}-0")));
-    await_that(BEGIN_LIMIT, "compaction has not begun", || log.is_running())?;
-    let (begun, cpu) = (Instant::now(), broker.cpu_seconds()?);
-    let (beside, seconds) = thread::scope(|scope| {
-        let running = scope.spawn(|| {
-            await_that(END_LIMIT, "compaction does not end", || log.has_ended())?;
-            anyhow::Ok((begun.elapsed().as_secs_f64(), broker.cpu_seconds()? - cpu))
-        });
-        let beside = produce(bench, &broker, "beside")?;
-        let ended = running.join().map_err(|_| anyhow::anyhow!("the observer has panicked"))?;
-        anyhow::Ok((beside, ended?))
-    })?;
-    let (took, used) = seconds;
-    let measured = (WARM_UP_SECONDS + SECONDS) as f64;
-    let ms = |micros: u64| micros as f64 / 1000.0;
     tell(&format!(
-        "{}: {} GiB, {records} records, {} keys; {RATE} records/s of 1 KiB beside",
-        cell.name, options.gib, options.keys
+        "{}: {} records of {RECORD_BYTES} bytes compacted each time, {} keys; {RATE} records/s of \
+         1 KiB beside",
+        cell.name, amounts.records, amounts.keys
     ));
-    tell(&format!("  compaction                {took:>9.1} s, the broker's CPU {used:.1} s"));
-    for (what, timed) in [("alone", &quiet), ("while compacting", &beside)] {
-        let (p50, p99, p999) = (ms(timed.ack.p50), ms(timed.ack.p99), ms(timed.ack.p999));
-        tell(&format!("  ack {what:<17} p50 {p50:>9.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms"));
+    let mut fill = |name: &str| Dirty::fill(&mut client, &broker, &amounts, name);
+    let by_itself = fill("compacted-by-itself")?;
+    let logs = (0..amounts.windows).map(|window| fill(&format!("compacted-{window}")));
+    let logs: Vec<Dirty> = logs.collect::<anyhow::Result<_>>()?;
+    calm.wait()?;
+    let took = by_itself.compact(&mut client, &broker, || Ok(()))?.1;
+    tell(&format!(
+        "  by itself: {}; resident at most {:.0} MiB",
+        took.shown(by_itself.bytes),
+        process::resident_most_kib(broker.pid()?)? as f64 / 1024.0
+    ));
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for (window, dirty) in logs.iter().enumerate() {
+        calm.wait()?;
+        let quiet = produce(bench, &broker, &amounts, &format!("quiet-{window}"))?;
+        calm.wait()?;
+        let name = format!("beside-{window}");
+        let (busy, took) =
+            dirty.compact(&mut client, &broker, || produce(bench, &broker, &amounts, &name))?;
+        tell(&format!("  {}", took.shown(dirty.bytes)));
+        for (what, timed) in [("alone", &quiet), ("beside", &busy)] {
+            let ms = |micros: u64| micros as f64 / 1000.0;
+            let (p50, p99, p999) = (ms(timed.ack.p50), ms(timed.ack.p99), ms(timed.ack.p999));
+            tell(&format!(
+                "  ack {what:<7} p50 {p50:>7.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms"
+            ));
+        }
+        ensure!(
+            bench.short || took.seconds >= (amounts.warm_up_seconds + amounts.seconds) as f64,
+            "compaction ended before producing did: give it more GiB"
+        );
+        alone.push(quiet.ack.p99);
+        beside.push(busy.ack.p99);
     }
-    let times = beside.ack.p99 as f64 / quiet.ack.p99 as f64;
-    tell(&format!("  p99, times that alone     {times:>9.2}"));
-    ensure!(
-        bench.short || took >= measured,
-        "compaction ended after {took:.1} s, the load needs {measured:.0}: give it more GiB"
-    );
+    let times = median(beside) as f64 / median(alone) as f64;
+    tell(&format!("  p99 beside, times that alone (medians): {times:.2}"));
     Ok(())
 }
 
-fn produce(bench: &Bench, broker: &Broker, topic: &str) -> anyhow::Result<Timed> {
+fn median(mut of: Vec<u64>) -> u64 {
+    of.sort_unstable();
+    of.get(of.len() / 2).copied().unwrap_or_default()
+}
+
+/// How long a sync of a small write takes when nobody does anything.
+struct Calm {
+    file: PathBuf,
+    usual: Duration,
+}
+
+impl Calm {
+    fn new(bench: &Bench) -> anyhow::Result<Self> {
+        program::run(&mut Command::new("sync"), END_LIMIT)?;
+        let mut calm = Self { file: bench.data().join("calm"), usual: Duration::ZERO };
+        calm.usual = calm.probe()?;
+        Ok(calm)
+    }
+
+    /// Waits until what was written and removed before is over and done with.
+    fn wait(&self) -> anyhow::Result<()> {
+        program::run(&mut Command::new("sync"), END_LIMIT)?;
+        let end = Instant::now() + CALM_LIMIT;
+        let mut took = self.probe()?;
+        while took > self.usual.mul_f64(CALM) && Instant::now() < end {
+            took = self.probe()?;
+        }
+        let us = |duration: Duration| duration.as_micros();
+        tell(&format!("  a sync takes {} us, before {} us", us(took), us(self.usual)));
+        Ok(())
+    }
+
+    /// The ninth decile of some syncs.
+    fn probe(&self) -> anyhow::Result<Duration> {
+        let mut file = File::create(&self.file)?;
+        let mut took = Vec::with_capacity(PROBES);
+        for _ in 0..PROBES {
+            thread::sleep(LOOK / 4);
+            file.write_all(&[0; 4096])?;
+            let begun = Instant::now();
+            file.sync_data()?;
+            took.push(begun.elapsed());
+        }
+        took.sort_unstable();
+        took.get(PROBES * 9 / 10).copied().context("no probe")
+    }
+}
+
+fn produce(
+    bench: &Bench,
+    broker: &Broker,
+    amounts: &Amounts,
+    topic: &str,
+) -> anyhow::Result<Timed> {
     bench.open_loop(&OpenLoop {
         target: bench.topic(broker, topic, 1)?,
         sending: Sending::PROMPT,
@@ -108,12 +221,127 @@ fn produce(bench: &Bench, broker: &Broker, topic: &str) -> anyhow::Result<Timed>
         consumers: 0,
         shared_out: false,
         rate: RATE,
-        warm_up_seconds: WARM_UP_SECONDS,
-        seconds: SECONDS,
+        warm_up_seconds: amounts.warm_up_seconds,
+        seconds: amounts.seconds,
     })
 }
 
-fn alter(client: &mut Client, name: &'static str, value: &str) -> anyhow::Result<()> {
+/// What a compaction took.
+struct Took {
+    seconds: f64,
+    cpu_seconds: f64,
+}
+
+impl Took {
+    fn shown(&self, bytes: u64) -> String {
+        let mb = bytes as f64 / 1e6;
+        let Self { seconds, cpu_seconds } = self;
+        format!(
+            "compacted {mb:.0} MB in {seconds:.1} s, the broker's CPU {cpu_seconds:.1} s: \
+             {:.0} MB/s, {:.0} MB per core-second",
+            mb / seconds,
+            mb / cpu_seconds
+        )
+    }
+}
+
+/// A log of many keys that was never compacted.
+struct Dirty {
+    topic: String,
+    folder: PathBuf,
+    bytes: u64,
+    /// Files that are replaced go within moments.
+    removed_soon: bool,
+}
+
+impl Dirty {
+    fn fill(
+        client: &mut Client,
+        broker: &Broker,
+        amounts: &Amounts,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
+        client.create_topic(topic, 1)?;
+        alter(client, topic, "segment.bytes", &amounts.segment_bytes.to_string())?;
+        alter(client, topic, "file.delete.delay.ms", &amounts.delete_delay_ms.to_string())?;
+        fill(client, topic, amounts.records, amounts.keys)?;
+        let folder = broker.data().join(format!("{topic}-0"));
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if ends(&path, "log") {
+                bytes += path.metadata()?.len();
+            }
+        }
+        let removed_soon = amounts.delete_delay_ms < 60_000;
+        Ok(Self { topic: topic.to_owned(), folder, bytes, removed_soon })
+    }
+
+    /// Has it compacted, and does `meanwhile`. Returns when that is done, the log is compacted, and
+    /// the files that were replaced are gone.
+    fn compact<T>(
+        &self,
+        client: &mut Client,
+        broker: &Broker,
+        meanwhile: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Took)> {
+        let end = self.active()?;
+        alter(client, &self.topic, "cleanup.policy", "compact")?;
+        let (begun, cpu) = (Instant::now(), broker.cpu_seconds()?);
+        thread::scope(|scope| {
+            let running = scope.spawn(|| {
+                await_that("compaction does not end", || Ok(self.clean_up_to()? >= end))?;
+                let seconds = begun.elapsed().as_secs_f64();
+                let cpu_seconds = broker.cpu_seconds()? - cpu;
+                if self.removed_soon {
+                    await_that("replaced files do not go", || self.has_no_old())?;
+                }
+                anyhow::Ok(Took { seconds, cpu_seconds })
+            });
+            let done = meanwhile()?;
+            let took = running.join().map_err(|_| anyhow!("the observer has panicked"))??;
+            Ok((done, took))
+        })
+    }
+
+    /// The base offset of the last segment: everything below can be compacted.
+    fn active(&self) -> anyhow::Result<u64> {
+        let mut last = 0;
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if ends(&path, "log") {
+                let base = path.file_stem().and_then(|stem| stem.to_str()).context("no name")?;
+                last = last.max(base.parse()?);
+            }
+        }
+        Ok(last)
+    }
+
+    /// What the directory's checkpoint says of the log.
+    fn clean_up_to(&self) -> anyhow::Result<u64> {
+        let root = self.folder.parent().context("a log has a directory above it")?;
+        let known = std::fs::read_to_string(root.join("cleaner-offset-checkpoint"));
+        let known = known.unwrap_or_default();
+        let start = format!("{} 0 ", self.topic);
+        let offset = known.lines().find_map(|line| line.strip_prefix(&start));
+        offset.map_or(Ok(0), |offset| Ok(offset.parse()?))
+    }
+
+    fn has_no_old(&self) -> anyhow::Result<bool> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            if ends(&entry?.path(), "deleted") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn ends(path: &Path, with: &str) -> bool {
+    path.extension().is_some_and(|ending| ending == with)
+}
+
+fn alter(client: &mut Client, topic: &str, name: &'static str, value: &str) -> anyhow::Result<()> {
     let config = AlterableConfig {
         name: StrBytes::from_static(name),
         value: Some(StrBytes::from(value)),
@@ -121,27 +349,24 @@ fn alter(client: &mut Client, name: &'static str, value: &str) -> anyhow::Result
     };
     let resource = AlterConfigsResource {
         resource_type: TOPIC_RESOURCE,
-        resource_name: StrBytes::from_static(TOPIC),
+        resource_name: StrBytes::from(topic),
         configs: vec![config],
         ..Default::default()
     };
     client.alter_configs(vec![resource])
 }
 
-/// Sends at least `records`, keys in turn; gives how many.
-fn fill(client: &mut Client, records: u64, keys: u64) -> anyhow::Result<u64> {
+/// Sends at least `records`, keys in turn.
+fn fill(client: &mut Client, topic: &str, records: u64, keys: u64) -> anyhow::Result<()> {
     const IN_FLIGHT: u64 = 5;
     let batches = records.div_ceil(BATCH_RECORDS);
     for number in 0..batches {
         if number >= IN_FLIGHT {
             client.expect_produced()?;
         }
-        client.produce(TOPIC, 0, &keyed(number * BATCH_RECORDS, keys)?)?;
+        client.produce(topic, 0, &keyed(number * BATCH_RECORDS, keys)?)?;
     }
-    for _ in 0..batches.min(IN_FLIGHT) {
-        client.expect_produced()?;
-    }
-    Ok(batches * BATCH_RECORDS)
+    (0..batches.min(IN_FLIGHT)).try_for_each(|_| client.expect_produced())
 }
 
 /// A batch of records whose keys begin with that of number `first`.
@@ -158,38 +383,11 @@ fn keyed(first: u64, keys: u64) -> anyhow::Result<Bytes> {
     Ok(Bytes::from(builder.build()?))
 }
 
-/// The directory of a log that is compacted.
-#[derive(Debug)]
-struct Compacted(PathBuf);
-
-impl Compacted {
-    /// A segment is being rewritten.
-    fn is_running(&self) -> anyhow::Result<bool> {
-        let ends = |path: &Path| path.extension().is_some_and(|ending| ending == "cleaned");
-        for entry in std::fs::read_dir(&self.0)? {
-            if ends(&entry?.path()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The directory's checkpoint speaks of the log.
-    fn has_ended(&self) -> anyhow::Result<bool> {
-        let root = self.0.parent().context("a log has a directory above it")?;
-        let known = std::fs::read_to_string(root.join("cleaner-offset-checkpoint"));
-        let ends =
-            |line: &str| line.strip_prefix(&format!("{TOPIC} 0 ")).is_some_and(|at| at != "0");
-        Ok(known.unwrap_or_default().lines().any(ends))
-    }
-}
-
 fn await_that(
-    limit: Duration,
     otherwise: &str,
     mut holds: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let end = Instant::now() + limit;
+    let end = Instant::now() + END_LIMIT;
     while !holds()? {
         ensure!(Instant::now() < end, "{otherwise}");
         thread::sleep(LOOK);
