@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_env::{Disk, DiskError, DiskErrorKind, DiskLock, EntryKind, OpenMode, mark, planted};
-use ottla_protocol::{Millis, Uuid};
+use ottla_protocol::{Millis, Offset, Uuid};
 use parking_lot::Mutex;
 
 use crate::compact::CleanerOffsets;
@@ -357,15 +357,14 @@ impl LogDir {
             .map_err(|what| LogError::corrupt(&self.path.join(which.file()), what))
     }
 
-    /// Replaces an offset checkpoint.
+    /// Replaces an offset checkpoint. Each partition is named once, in whatever order.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn write_offsets(
-        &self,
-        which: OffsetCheckpoint,
-        offsets: &Offsets,
-    ) -> Result<(), LogError> {
+    pub fn write_offsets<'a, I>(&self, which: OffsetCheckpoint, offsets: I) -> Result<(), LogError>
+    where
+        I: IntoIterator<Item = (&'a TopicPartition, &'a Offset), IntoIter: ExactSizeIterator>,
+    {
         self.write_text(which.file(), offset_checkpoint::encode(offsets))
     }
 
@@ -553,7 +552,6 @@ mod tests {
     use super::*;
     use ottla_env::DiskErrorKind;
     use ottla_env::memory::{MemoryDisk, Survival};
-    use ottla_protocol::Offset;
 
     fn open(disk: &MemoryDisk) -> Result<Arc<LogDir>, LogError> {
         LogDir::open(Arc::new(disk.clone()), Path::new("/data"), LogDirLimits::default())

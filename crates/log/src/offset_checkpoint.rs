@@ -34,7 +34,12 @@ impl OffsetCheckpoint {
 /// Offsets by partition.
 pub type Offsets = BTreeMap<TopicPartition, Offset>;
 
-pub(crate) fn encode(offsets: &Offsets) -> String {
+/// The text of the file; each partition is named once.
+pub(crate) fn encode<'a, I>(offsets: I) -> String
+where
+    I: IntoIterator<Item = (&'a TopicPartition, &'a Offset), IntoIter: ExactSizeIterator>,
+{
+    let offsets = offsets.into_iter();
     let mut text = format!("0\n{}\n", offsets.len());
     for (partition, offset) in offsets {
         // Writing into a String cannot fail.

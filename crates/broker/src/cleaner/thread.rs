@@ -5,16 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ottla_log::{
-    Claim, CompactError, CompactStats, Compactor, CompactorOptions, LogError, OffsetCheckpoint,
-    Pass,
-};
+use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, Pass};
 use tracing::{info, warn};
 
 use super::choose::Chosen;
 use super::settings::CleanerSettings;
 use super::{Cleaner, Key};
-use crate::replica::HostedPartition;
 use crate::shared::Shared;
 
 /// The longest that a thread waits without looking whether it should stop.
@@ -93,7 +89,9 @@ impl Cleaner {
     fn round(&self, settings: &CleanerSettings) -> bool {
         let now = self.shared.now();
         let Some(Chosen { hosted, claim, dirt, config }) = self.choose(now) else { return false };
-        if let Err(error) = self.secure(&hosted) {
+        // A start that read the log from below what is cleaned could find a transaction open in a
+        // producer snapshot there, and its marker gone.
+        if let Err(error) = self.shared.partitions.secure(&hosted, dirt.up_to) {
             self.on_failure(&hosted, &error.into());
             return false;
         }
@@ -120,13 +118,6 @@ impl Cleaner {
                 error == CompactError::Interrupted
             }
         }
-    }
-
-    /// Writes recovery points, so that no start reads the log from below what is cleaned: the
-    /// markers of transactions that a producer snapshot there calls open may go.
-    fn secure(&self, hosted: &HostedPartition) -> Result<(), LogError> {
-        let partitions = &self.shared.partitions;
-        partitions.checkpoint_volume(hosted.dir(), OffsetCheckpoint::RecoveryPoint)
     }
 
     /// Waits as the throttle says; `false` to give up.

@@ -1,14 +1,14 @@
 //! The checkpoints of a log directory: where its logs begin, up to where they are on stable
 //! storage, their high watermarks. Must not know what is in the logs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use ottla_log::{LoadPoints, LogError, OffsetCheckpoint, Offsets, PartitionLog, TopicPartition};
 use ottla_protocol::Offset;
 use tracing::warn;
 
-use super::volume::Volume;
+use super::volume::{Key, Volume};
 use super::{HostedPartition, Partitions};
 
 /// What the files of a log directory hold, as far as it is known.
@@ -20,7 +20,15 @@ pub(super) struct Written {
     /// Few logs begin after their first segment does: the file is known whole.
     log_start: Option<Offsets>,
     log_start_at: Option<u64>,
+    /// What the file of recovery points says of logs that are compacted.
+    compacted: PointsOf,
 }
+
+/// Offsets of all logs of a log directory. In no order: to sort so many costs more than all else.
+type OfAll = HashMap<TopicPartition, Offset, foldhash::fast::FixedState>;
+
+/// Recovery points of logs, by topic id: a topic of the same name does not inherit.
+type PointsOf = HashMap<Key, Offset, foldhash::fast::FixedState>;
 
 impl Partitions {
     /// Writes one of the checkpoints that a restart begins from.
@@ -101,8 +109,12 @@ impl Partitions {
             | OffsetCheckpoint::LogStart => {}
         }
         let appended = volume.dir.appended_bytes();
-        let offsets = self.offsets_of(index, volume, which);
-        if which == OffsetCheckpoint::LogStart && written.log_start.as_ref() == Some(&offsets) {
+        let mut compacted = PointsOf::default();
+        let offsets = self.offsets_of(index, volume, which, &mut compacted);
+        // Of these there are few, and they change rarely.
+        let starts = (which == OffsetCheckpoint::LogStart)
+            .then(|| offsets.iter().map(|(name, offset)| (name.clone(), *offset)).collect());
+        if starts.is_some() && written.log_start == starts {
             written.log_start_at = changes;
             return Ok(());
         }
@@ -111,23 +123,42 @@ impl Partitions {
             OffsetCheckpoint::HighWatermark => written.high_watermark = changes,
             OffsetCheckpoint::RecoveryPoint => {
                 written.recovery = changes;
+                written.compacted = compacted;
                 volume.progress.on_recovery_points(appended);
             }
             OffsetCheckpoint::LogStart => {
-                written.log_start = Some(offsets);
+                written.log_start = starts;
                 written.log_start_at = changes;
             }
         }
         Ok(())
     }
 
-    fn offsets_of(&self, index: usize, volume: &Volume, which: OffsetCheckpoint) -> Offsets {
+    /// Makes sure that no start reads the log from below `end`: its recovery point in the file is
+    /// there or above it already, or all are written. Not above what is durable.
+    pub(crate) fn secure(&self, hosted: &HostedPartition, end: Offset) -> Result<(), LogError> {
+        let Some(volume) = self.volumes.get(hosted.dir()) else { return Ok(()) };
+        let key = (hosted.topic_id, hosted.name.partition);
+        let known = volume.written.lock().compacted.get(&key).copied();
+        if known.is_some_and(|point| point >= end) {
+            return Ok(());
+        }
+        self.checkpoint_volume(hosted.dir(), OffsetCheckpoint::RecoveryPoint)
+    }
+
+    fn offsets_of(
+        &self,
+        index: usize,
+        volume: &Volume,
+        which: OffsetCheckpoint,
+        compacted: &mut PointsOf,
+    ) -> OfAll {
         let of = |hosted: &HostedPartition| match which {
             OffsetCheckpoint::HighWatermark => hosted.ends().0.high_watermark,
             OffsetCheckpoint::RecoveryPoint => hosted.with_log(PartitionLog::durable_end),
             OffsetCheckpoint::LogStart => hosted.ends().0.log_start,
         };
-        let mut offsets = BTreeMap::new();
+        let mut offsets = OfAll::default();
         // Those that are not open (yet) keep what the last run knew of them. First, as one that
         // is opened meanwhile is then seen below.
         let points = volume.points.read();
@@ -138,9 +169,16 @@ impl Partitions {
             }
         }
         drop(points);
-        for hosted in self.all().iter().filter(|hosted| hosted.dir() == index) {
+        let all = self.all();
+        if which != OffsetCheckpoint::LogStart {
+            offsets.reserve(all.len());
+        }
+        for hosted in all.iter().filter(|hosted| hosted.dir() == index) {
             let offset = of(hosted);
             if which == OffsetCheckpoint::RecoveryPoint {
+                if hosted.config().cleaning.compact {
+                    compacted.insert((hosted.topic_id, hosted.name.partition), offset);
+                }
                 hosted.keep_producers();
             }
             if which != OffsetCheckpoint::LogStart || offset != Offset::ZERO {
@@ -155,6 +193,7 @@ impl Partitions {
                 OffsetCheckpoint::RecoveryPoint => Offset(end),
                 OffsetCheckpoint::HighWatermark | OffsetCheckpoint::LogStart => of(&hosted),
             };
+            compacted.remove(&(hosted.topic_id, hosted.name.partition));
             offsets.insert(hosted.name.clone(), offset);
         }
         offsets

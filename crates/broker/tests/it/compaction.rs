@@ -74,8 +74,13 @@ fn all(client: &mut Client, name: &'static str) -> Vec<(i64, String, Option<Stri
 
 /// Up to where the partition was cleaned, by the file.
 fn cleaned(world: &World, partition: &str) -> i64 {
+    offset_in(world, "/data/cleaner-offset-checkpoint", partition)
+}
+
+/// What one of the checkpoints says of the partition; -1 when it does not speak of it.
+fn offset_in(world: &World, file: &str, partition: &str) -> i64 {
     let files = world.disk.files();
-    let Some(content) = files.get(Path::new("/data/cleaner-offset-checkpoint")) else { return -1 };
+    let Some(content) = files.get(Path::new(file)) else { return -1 };
     let text = String::from_utf8(content.clone()).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(partition)?.strip_prefix(' '));
     line.map_or(-1, |offset| offset.parse().unwrap())
@@ -155,6 +160,40 @@ fn the_policy_counts_as_it_is_now() {
     set(&mut client, "other", "cleanup.policy", "compact");
     until_some(|| (cleaned(&world, "other 0") == 9).then_some(()));
     assert_eq!((cleaned(&world, "state 0"), all(&mut client, "state").len()), (9, 12));
+    running.stop();
+}
+
+#[test]
+fn recovery_points_are_written_before_a_log_is_cleaned_and_only_then() {
+    const POINTS: &str = "/data/recovery-point-offset-checkpoint";
+    let world = World::new();
+    let running = world.start(&[FAST]);
+    let mut client = running.client();
+    let compacted = |ratio| {
+        [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", ratio)]
+    };
+    create(&mut client, "later", &compacted("1"));
+    create(&mut client, "first", &compacted("0.01"));
+    create(&mut client, "other", &[]);
+    for topic in ["later", "first"] {
+        for i in 0..10 {
+            put(&mut client, topic, "key", Some(&i.to_string()), i * 10);
+        }
+    }
+    until_some(|| (cleaned(&world, "first 0") == 9).then_some(()));
+    assert!(offset_in(&world, POINTS, "first 0") >= 9);
+    assert_eq!(offset_in(&world, POINTS, "later 0"), 10);
+    // The file says enough of what is cleaned now, and is left as it is.
+    put(&mut client, "other", "key", Some("value"), 0);
+    set(&mut client, "later", "min.cleanable.dirty.ratio", "0.01");
+    until_some(|| (cleaned(&world, "later 0") == 9).then_some(()));
+    assert_eq!(offset_in(&world, POINTS, "other 0"), 0);
+    // And not of what comes behind it.
+    put(&mut client, "later", "key", Some("10"), 100);
+    put(&mut client, "later", "key", Some("11"), 110);
+    until_some(|| (cleaned(&world, "later 0") == 11).then_some(()));
+    assert!(offset_in(&world, POINTS, "later 0") >= 11);
+    assert_eq!(offset_in(&world, POINTS, "other 0"), 1);
     running.stop();
 }
 

@@ -40,8 +40,6 @@ impl World {
         let Some(host) = self.host(dir, slot).filter(|_| self.is_compacted(dir, slot)) else {
             return Ok(());
         };
-        // As the broker does: no start may read from below what is cleaned.
-        self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
         let now = self.now();
         let stable = {
             let log = host.log();
@@ -59,6 +57,13 @@ impl World {
             "compaction is to go up to {}, the last stable offset is {stable}",
             dirt.up_to
         );
+        // As the broker does: no start may read from below what is cleaned.
+        let known = self.dirs.get(dir);
+        let point =
+            known.and_then(|known| known.recovery.done.get(&known.slots.get(slot)?.name).copied());
+        if point.is_none_or(|point| point < dirt.up_to) {
+            self.checkpoint_of(dir, OffsetCheckpoint::RecoveryPoint)?;
+        }
         let options = CompactorOptions {
             map_bytes: *self.draw.pick(&[200, 4096, 1 << 16]).unwrap_or(&4096),
             io_bytes: *self.draw.pick(&[100, 4096]).unwrap_or(&4096),
