@@ -209,6 +209,15 @@ impl DiskFile for OsFile {
         Ok(Some(done))
     }
 
+    fn read_in_passing(&self) {
+        use rustix::fs::{Advice, fadvise};
+        // Read-ahead may be megabytes, which whoever needs the device now would have to wait for.
+        // An advice that is not taken changes nothing but that.
+        for advice in [Advice::Random, Advice::NoReuse] {
+            let _ = fadvise(&self.file, 0, None, advice);
+        }
+    }
+
     fn write_at(&self, slices: &[Bytes], mut position: u64) -> Result<(), DiskError> {
         for group in slices.chunks(SLICES_MAX) {
             let mut list: Vec<IoSlice<'_>> =

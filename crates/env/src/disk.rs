@@ -78,6 +78,11 @@ pub trait DiskFile: Send + Sync + Debug {
         self.read_at(buffer, position).map(Some)
     }
 
+    /// What is read through this handle from here on is read once, in large pieces, by someone
+    /// for whom nobody waits: no more is read than is asked for, and what is in memory because of
+    /// it goes first. Does nothing where there is no such thing.
+    fn read_in_passing(&self) {}
+
     /// Writes all `slices`, one after the other, from `position` on. A gap before `position`
     /// reads as zeros.
     ///

@@ -275,6 +275,18 @@ impl Segment {
         Some(file)
     }
 
+    /// The `.log`, opened anew, for who reads all of it once.
+    pub(crate) fn log_file_in_passing(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        let disk = self.dir.disk();
+        let found = self.find(names::LOG, |path| disk.open(&path, OpenMode::Read));
+        self.check_not_replaced()?;
+        let file = found?;
+        // As for any other file of the segment.
+        self.dir.check()?;
+        file.read_in_passing();
+        Ok(file)
+    }
+
     pub(crate) fn offset_index_file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
         self.open(&self.offset_index, names::OFFSET_INDEX)
     }

@@ -10,6 +10,9 @@ use siphasher::sip128::SipHasher24;
 
 use super::run::CompactorOptions;
 
+/// A key, as it is known: two halves of its hash.
+pub(super) type Hash = [u64; 2];
+
 /// Two halves of the hash, and the offset plus one: 0 for a free slot.
 type Slot = [u64; 3];
 const SLOT_BYTES: usize = size_of::<Slot>();
@@ -70,12 +73,17 @@ impl KeyMap {
         self.slots.len() * SLOT_BYTES
     }
 
+    /// Where looking for a key begins.
+    fn first(&self, [high, _]: Hash) -> usize {
+        let scaled = (u128::from(high) * self.slots.len() as u128) >> 64;
+        usize::try_from(scaled).unwrap_or(0)
+    }
+
     /// The slot that has the key, or the free one that it would get.
-    fn find(&self, hash: [u64; 2]) -> (usize, Slot) {
+    fn find(&self, hash: Hash) -> (usize, Slot) {
         let [high, low] = hash;
         let count = self.slots.len();
-        let scaled = (u128::from(high) * count as u128) >> 64;
-        let mut at = usize::try_from(scaled).unwrap_or(0);
+        let mut at = self.first(hash);
         loop {
             // There is always a free slot, so the walk ends.
             let slot = self.slots.get(at).copied().unwrap_or_default();
@@ -90,15 +98,26 @@ impl KeyMap {
         }
     }
 
-    fn hash(&self, key: &[u8]) -> [u64; 2] {
+    /// What a key is known by.
+    pub(super) fn hash(&self, key: &[u8]) -> Hash {
         let hash = self.hasher.hash(key);
         [hash.h1, hash.h2]
     }
 
+    /// Keys that are looked for next. The map is much larger than what a processor keeps near; no
+    /// look here depends on another, so it waits for many at a time, and not for one by one.
+    pub(super) fn expect(&self, hashes: impl Iterator<Item = Hash>) {
+        let touched = hashes.fold(0, |touched, hash| {
+            let [.., offset] = self.slots.get(self.first(hash)).copied().unwrap_or_default();
+            touched ^ offset
+        });
+        std::hint::black_box(touched);
+    }
+
     /// Notes that `offset` has the key; offsets rise.
-    pub(super) fn put(&mut self, key: &[u8], offset: Offset) -> Noted {
-        let [high, low] = self.hash(key);
-        let (at, [.., before]) = self.find([high, low]);
+    pub(super) fn put(&mut self, hash: Hash, offset: Offset) -> Noted {
+        let [high, low] = hash;
+        let (at, [.., before]) = self.find(hash);
         if before == 0 {
             if self.len == self.len_max {
                 return Noted::Full;
@@ -112,8 +131,8 @@ impl KeyMap {
     }
 
     /// The last offset of the key, if it is there.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Offset> {
-        let (_, [.., offset]) = self.find(self.hash(key));
+    pub(super) fn get(&self, hash: Hash) -> Option<Offset> {
+        let (_, [.., offset]) = self.find(hash);
         i64::try_from(offset).ok().filter(|o| *o > 0).map(|o| Offset(o - 1))
     }
 }
@@ -138,7 +157,7 @@ mod tests {
         let mut oracle = BTreeMap::new();
         for offset in 0..1000 {
             let key = format!("key-{}", offset * 7 % 60);
-            match map.put(key.as_bytes(), Offset(offset)) {
+            match map.put(map.hash(key.as_bytes()), Offset(offset)) {
                 Noted::Yes => {
                     oracle.insert(key, Offset(offset));
                 }
@@ -149,7 +168,7 @@ mod tests {
         assert_eq!(oracle.len(), 37);
         for i in 0..60 {
             let key = format!("key-{i}");
-            assert_eq!(map.get(key.as_bytes()), oracle.get(&key).copied());
+            assert_eq!(map.get(map.hash(key.as_bytes())), oracle.get(&key).copied());
         }
         assert!(map.memory() <= 1024);
     }
@@ -159,10 +178,10 @@ mod tests {
         let map = KeyMap::new(&options(1 << 30), 10, Offset(0));
         assert!(map.memory() < 1024);
         let mut map = KeyMap::new(&options(0), 10, Offset(0));
-        assert_eq!(map.put(b"", Offset(0)), Noted::Yes);
-        assert_eq!(map.put(b"a", Offset(1)), Noted::Full);
-        assert_eq!(map.put(b"", Offset(2)), Noted::Yes);
-        assert_eq!(map.get(b""), Some(Offset(2)));
-        assert_eq!(map.get(b"a"), None);
+        assert_eq!(map.put(map.hash(b""), Offset(0)), Noted::Yes);
+        assert_eq!(map.put(map.hash(b"a"), Offset(1)), Noted::Full);
+        assert_eq!(map.put(map.hash(b""), Offset(2)), Noted::Yes);
+        assert_eq!(map.get(map.hash(b"")), Some(Offset(2)));
+        assert_eq!(map.get(map.hash(b"a")), None);
     }
 }

@@ -9,7 +9,7 @@ use ottla_records::{
     Batch, BatchHeader, ControlRecordType, Record, Scratch, empty_batch, retained_batch,
 };
 
-use super::key_map::KeyMap;
+use super::key_map::{Hash, KeyMap};
 use super::run::CompactStats;
 use super::transactions::{Control, Transactions};
 use crate::error::LogError;
@@ -135,18 +135,22 @@ impl Retain<'_> {
     ) -> Result<Kept, Bad> {
         let header = batch.header();
         let is_control = header.attributes.is_control();
-        let mut kept: Vec<Record<'_>> = Vec::new();
-        let (mut all, mut tombstones) = (true, false);
         let records = batch.records(scratch, self.max_decompressed_bytes);
-        for record in records.map_err(|e| e.to_string())? {
-            let record = record.map_err(|e| e.to_string())?;
-            if is_control || self.stays(header, &record, stats) {
-                tombstones |= record.value.is_none();
-                kept.push(record);
-            } else {
-                all = false;
-            }
+        let records = records.map_err(|e| e.to_string())?;
+        let mut kept: Vec<Record<'_>> = Vec::new();
+        for record in records {
+            kept.push(record.map_err(|e| e.to_string())?);
         }
+        let all = kept.len();
+        if !is_control {
+            let hash = |record: &Record<'_>| self.noted_key(record).map(|key| self.keys.hash(key));
+            let hashes: Vec<Option<Hash>> = kept.iter().map(hash).collect();
+            self.keys.expect(hashes.iter().flatten().copied());
+            let mut hashes = hashes.into_iter();
+            kept.retain(|record| self.stays(header, record, hashes.next().flatten(), stats));
+        }
+        let all = kept.len() == all;
+        let tombstones = kept.iter().any(|record| record.value.is_none());
         if kept.is_empty() {
             return Ok(Kept::Nothing);
         }
@@ -163,16 +167,28 @@ impl Retain<'_> {
         retained_batch(header, &kept, horizon).map(Kept::Rewritten).map_err(|e| e.to_string())
     }
 
-    fn stays(&self, header: &BatchHeader, record: &Record<'_>, stats: &mut CompactStats) -> bool {
+    /// The record's key, if the map should know it.
+    fn noted_key<'r>(&self, record: &Record<'r>) -> Option<&'r [u8]> {
+        record.key.filter(|_| record.offset < self.keys.end())
+    }
+
+    /// `hash` is that of [`Self::noted_key`].
+    fn stays(
+        &self,
+        header: &BatchHeader,
+        record: &Record<'_>,
+        hash: Option<Hash>,
+        stats: &mut CompactStats,
+    ) -> bool {
         // Not yet in the map: the next pass decides.
         if record.offset >= self.keys.end() {
             return true;
         }
-        let Some(key) = record.key else {
+        let Some(hash) = hash else {
             stats.records_without_key += 1;
             return false;
         };
-        let is_last = self.keys.get(key).is_none_or(|last| record.offset >= last);
+        let is_last = self.keys.get(hash).is_none_or(|last| record.offset >= last);
         let is_over = header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
         is_last && (record.value.is_some() || !is_over)
     }

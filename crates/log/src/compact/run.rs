@@ -7,7 +7,7 @@ use ottla_protocol::{Millis, Offset};
 use ottla_records::{Batch, BatchHeader, Scratch};
 use thiserror::Error;
 
-use super::key_map::{KeyMap, Noted};
+use super::key_map::{Hash, KeyMap, Noted};
 use super::plan::{Bounds, Dirt, dirty_from, groups};
 use super::retain::{Bad, Kept, LastOfProducers, Retain, control, damaged};
 use super::rewrite::{Finished, Output};
@@ -181,13 +181,21 @@ impl Compactor {
         transactions.expect(view.aborted_transactions(first_dirty, up_to)?);
         let below = view.segments_below(up_to);
         let dirty = dirty_from(below, first_dirty);
+        let mut found = Vec::new();
         let (io_bytes, scratch) = (self.options.io_bytes, &mut self.scratch);
         for (i, segment) in dirty.iter().enumerate() {
             let next = dirty.get(i + 1).map_or(up_to, |s| s.base);
             let max = view.max_decompressed_bytes;
             let full = walk(segment, first_dirty, io_bytes, pace, |batch| {
                 stats.bytes_mapped += batch.size() as u64;
-                match note(batch, first_dirty, &mut keys, &mut transactions, scratch, max)? {
+                found.clear();
+                let header = batch.header();
+                if header.attributes.is_control() {
+                    transactions.on_control(header, control(batch, scratch, max)?);
+                } else if !transactions.on_batch(header) {
+                    find_keys(batch, first_dirty, &keys, scratch, max, &mut found)?;
+                }
+                match note(header, &found, &mut keys) {
                     Noted::Yes => Ok((Go::On, 0)),
                     Noted::Full => Ok((Go::Stop, 0)),
                 }
@@ -202,32 +210,37 @@ impl Compactor {
     }
 }
 
-/// Notes the keys of a batch.
-fn note(
+/// Finds the keys of a batch's records and their offsets.
+fn find_keys(
     batch: &Batch<'_>,
     first_dirty: Offset,
-    keys: &mut KeyMap,
-    transactions: &mut Transactions,
+    keys: &KeyMap,
     scratch: &mut Scratch,
     max: usize,
-) -> Result<Noted, Bad> {
-    let header = batch.header();
-    if header.attributes.is_control() {
-        transactions.on_control(header, control(batch, scratch, max)?);
-    } else if !transactions.on_batch(header) {
-        for record in batch.records(scratch, max).map_err(|e| e.to_string())? {
-            let record = record.map_err(|e| e.to_string())?;
-            if let Some(key) = record.key
-                && record.offset >= first_dirty
-                && keys.put(key, record.offset) == Noted::Full
-            {
-                keys.covers(record.offset);
-                return Ok(Noted::Full);
-            }
+    found: &mut Vec<(Hash, Offset)>,
+) -> Result<(), Bad> {
+    for record in batch.records(scratch, max).map_err(|e| e.to_string())? {
+        let record = record.map_err(|e| e.to_string())?;
+        if let Some(key) = record.key
+            && record.offset >= first_dirty
+        {
+            found.push((keys.hash(key), record.offset));
+        }
+    }
+    Ok(())
+}
+
+/// Notes the keys that were found in a batch.
+fn note(header: &BatchHeader, found: &[(Hash, Offset)], keys: &mut KeyMap) -> Noted {
+    keys.expect(found.iter().map(|(hash, _)| *hash));
+    for (hash, offset) in found {
+        if keys.put(*hash, *offset) == Noted::Full {
+            keys.covers(*offset);
+            return Noted::Full;
         }
     }
     keys.covers(header.next_offset());
-    Ok(Noted::Yes)
+    Noted::Yes
 }
 
 /// Whether a walk goes on.
@@ -264,7 +277,7 @@ fn walk(
     pace: &mut Pace<'_>,
     mut each: impl FnMut(&Batch<'_>) -> Result<(Go, u64), Why>,
 ) -> Result<Go, CompactError> {
-    let file = segment.log_file()?;
+    let file = segment.log_file_in_passing()?;
     let start = if from > segment.base { segment.position_before(from)? } else { 0 };
     let mut scan = Scan::new(&*file, start, segment.written(), io_bytes.max(4096));
     let mut unspent = 0;
