@@ -7,6 +7,7 @@
 
 mod checkpoints;
 mod choose;
+mod courtesy;
 mod settings;
 mod thread;
 mod throttle;

@@ -9,6 +9,7 @@ use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, 
 use tracing::{info, warn};
 
 use super::choose::Chosen;
+use super::courtesy::Courtesy;
 use super::settings::CleanerSettings;
 use super::{Cleaner, Key};
 use crate::shared::Shared;
@@ -103,7 +104,17 @@ impl Cleaner {
         };
         let pass = Pass { dirt, delete_retention: config.delete_retention, now };
         let started = Instant::now();
-        let mut pace = |bytes| self.pace(bytes, settings, &claim);
+        let volume = self.shared.partitions.volumes.get(hosted.dir());
+        let mut courtesy = Courtesy::new(started);
+        let mut pace = |bytes| {
+            let limit = courtesy.limit(Instant::now());
+            if let Some(volume) = volume {
+                volume.let_sync(limit);
+            }
+            let goes_on = self.pace(bytes, settings, &claim);
+            courtesy.held_back(Instant::now());
+            goes_on
+        };
         let done = Compactor::new(options).run(&*hosted, &pass, &mut pace);
         match done {
             Ok(compacted) => {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use ottla_log::{Committer, LoadPoints, LogDir, LogError, Stage, SyncOn, TopicPartition};
@@ -38,6 +38,7 @@ pub(crate) struct Volume {
     /// How many partitions are in it or are to be.
     pub(super) partitions: AtomicUsize,
     pub(super) progress: Arc<Progress>,
+    syncing: Arc<Syncing>,
     pub(super) written: Mutex<Written>,
     /// Partitions that it had since its checkpoints were written: these may speak of them still,
     /// and what they say must not be taken for that of a new topic of the same name.
@@ -92,10 +93,19 @@ impl Volume {
         due: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let progress: Arc<Progress> = Arc::default();
-        let (told, of) = (Arc::clone(&progress), Arc::clone(&dir));
+        let syncing: Arc<Syncing> = Arc::default();
+        let (told, of, begun) = (Arc::clone(&progress), Arc::clone(&dir), Arc::clone(&syncing));
         let committer = Committer::new(&dir, SYNC_THREADS).reporting_to(move |stage| match stage {
-            Stage::Written | Stage::Failed => told.changed(),
+            Stage::Written => {
+                begun.set(true);
+                told.changed();
+            }
+            Stage::Failed => {
+                begun.set(false);
+                told.changed();
+            }
             Stage::Durable => {
+                begun.set(false);
                 if told.on_commit(of.appended_bytes()) {
                     due();
                 }
@@ -121,6 +131,7 @@ impl Volume {
             sync: SharedSync::default(),
             partitions: AtomicUsize::new(0),
             progress,
+            syncing,
             written: Mutex::default(),
             let_go: Mutex::default(),
             cordoned: AtomicBool::new(false),
@@ -153,11 +164,41 @@ impl Volume {
         self.thread.lock().take().is_none_or(|thread| thread.join().is_ok())
     }
 
+    /// Waits while what was committed is being synced, at most `limit`: what the calling thread
+    /// would write or read now, a commit would have to wait for.
+    pub(crate) fn let_sync(&self, limit: Duration) {
+        self.syncing.wait(limit);
+    }
+
     /// Makes all that was written in the directory before survive a power cut.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         self.sync.run(|| self.dir.sync_volume())?;
         // The one who synced for this caller may have failed.
         self.dir.failure().map_or(Ok(()), Err)
+    }
+}
+
+/// Whether the committer waits for a sync.
+#[derive(Default)]
+struct Syncing {
+    now: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Syncing {
+    fn set(&self, now: bool) {
+        *self.now.lock() = now;
+        if !now {
+            self.ended.notify_all();
+        }
+    }
+
+    fn wait(&self, limit: Duration) {
+        let mut now = self.now.lock();
+        if *now {
+            // One sync: the next may have begun when this thread wakes up, and it may go on.
+            self.ended.wait_for(&mut now, limit);
+        }
     }
 }
 
