@@ -86,6 +86,11 @@ impl Dispatch for Dispatcher {
     fn overlaps(&self, frame: &[u8]) -> bool {
         key_and_version(frame).is_some_and(|(key, _)| key == ApiKey::Produce.id())
     }
+
+    /// The batch of a Produce request goes to a file.
+    fn place(&self, beginning: &[u8]) -> usize {
+        api::k00_produce::place(&self.shared, beginning).unwrap_or(0)
+    }
 }
 
 fn malformed(what: &str) -> Handled {

@@ -148,6 +148,10 @@ mod tests {
         fn overlaps(&self, _: &[u8]) -> bool {
             true
         }
+
+        fn place(&self, _: &[u8]) -> usize {
+            0
+        }
     }
 
     fn run_local(test: impl Future<Output = ()>) {

@@ -8,21 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::AppendError;
+use ottla_log::{AppendError, PartitionLog};
 use ottla_metadata::Topic;
 use ottla_partition::{Acks, AppendContext, ReplicaError};
 use ottla_protocol::k00_produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
     TopicProduceResponse,
 };
-use ottla_protocol::{DecodeError, ErrorCode, Millis, ProduceRequestView, StrBytes, TopicId};
+use ottla_protocol::{
+    ApiKey, DecodeError, ErrorCode, Millis, ProduceBeginning, ProduceRequestView, StrBytes, TopicId,
+};
 use ottla_records::{Refusal, Scratch, check_produced, claims_transaction, validate};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connection::{CloseReason, Handled, Segments};
+use crate::connection::{BLOCK_BYTES, CloseReason, Handled, Segments};
 use crate::dispatch::Context;
 use crate::errors;
 use crate::replica::{AckToken, HostedPartition, ProduceWait, Refused};
+use crate::request_header::{HeaderView, key_and_version};
+use crate::shared::Shared;
 use crate::space::Space;
 use crate::topics;
 
@@ -98,6 +102,24 @@ pub(crate) fn handle(cx: Context, body: BytesMut) -> Handled {
         }
         respond(&context, &parts, answers)
     })
+}
+
+/// Where the frame of a request that begins so should lie, for its first batch to lie within blocks
+/// of memory as it will in those of its file ([`crate::connection::Dispatch::place`]). It is a
+/// guess: the batch may be refused, and others may be appended before it.
+pub(crate) fn place(shared: &Shared, beginning: &[u8]) -> Option<usize> {
+    let (key, version) = key_and_version(beginning)?;
+    let api = ApiKey::try_from(key).ok().filter(|api| *api == ApiKey::Produce)?;
+    let header = HeaderView::parse(beginning, api.request_header_version(version) >= 2)?;
+    let first = ProduceBeginning::parse(beginning, header.body_at, version)?;
+    let partition = if version >= 13 {
+        shared.partitions.by_id(first.topic_id, first.index)
+    } else {
+        shared.partitions.by_name(first.name, first.index)
+    };
+    let position = partition?.with_log(PartitionLog::next_position);
+    let in_block = usize::try_from(position % BLOCK_BYTES as u64).ok()?;
+    Some((in_block + BLOCK_BYTES - first.records_at % BLOCK_BYTES) % BLOCK_BYTES)
 }
 
 /// With acks=0 nobody is told: a client that lost records must at least see the connection end.
@@ -340,12 +362,14 @@ fn invalid_acks(cx: &Context, parts: &Parts) -> Handled {
 
 /// The answers, grouped by topic as the request was.
 fn respond(cx: &Context, parts: &Parts, answers: Vec<PartitionProduceResponse>) -> ProduceResponse {
+    let only = parts.topics.len() == 1;
     let mut responses: Vec<TopicProduceResponse> = parts
         .topics
         .iter()
         .map(|(name, id)| TopicProduceResponse {
             name: name.clone(),
             topic_id: *id,
+            partition_responses: Vec::with_capacity(if only { answers.len() } else { 0 }),
             ..Default::default()
         })
         .collect();

@@ -21,6 +21,8 @@ mod loading;
 #[cfg(test)]
 mod log_dirs;
 #[cfg(test)]
+mod placing;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod space;

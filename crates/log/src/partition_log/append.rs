@@ -129,6 +129,12 @@ impl PartitionLog {
         Ok(done)
     }
 
+    /// Where in its file the next batch will begin, unless that begins a new segment.
+    #[must_use]
+    pub const fn next_position(&self) -> u64 {
+        self.active.size
+    }
+
     pub(super) fn check_append(&self) -> Result<(), AppendError> {
         self.check()?;
         if self.halted {

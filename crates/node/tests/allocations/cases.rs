@@ -87,9 +87,9 @@ impl Topics {
         let large = produce(self.large, 1, &batch(LARGE, 1024));
         let wide = produce(self.wide, WIDE_PARTITIONS, &one);
         vec![
-            case("1 record of 100 B", small, 1, 44.0, 5_500.0),
-            case("100 records of 1 KiB", large, LARGE, 44.0, 310_000.0),
-            case("16 partitions, 1 record of 100 B each", wide, 16, 320.0, 45_000.0),
+            case("1 record of 100 B", small, 1, 36.0, 4_500.0),
+            case("100 records of 1 KiB", large, LARGE, 34.0, 130_000.0),
+            case("16 partitions, 1 record of 100 B each", wide, 16, 200.0, 40_000.0),
         ]
     }
 
