@@ -61,6 +61,8 @@ pub struct LogDir {
     reserve: AtomicBool,
     /// A write found no space.
     full: AtomicBool,
+    /// There are logs that take no appends because there was no space.
+    halted: AtomicBool,
     /// Up to where its logs are on stable storage.
     pub(crate) durable_ends: DurableEnds,
     /// Up to where its logs were compacted.
@@ -165,6 +167,7 @@ impl LogDir {
             appended_bytes: AtomicU64::new(0),
             reserve: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
             durable_ends: DurableEnds::default(),
             cleaner_offsets: CleanerOffsets::default(),
             buried: Mutex::default(),
@@ -224,6 +227,17 @@ impl LogDir {
     /// Notes whether there is space.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Release);
+    }
+
+    /// Notes that a log takes no appends because there was no space.
+    pub fn note_halted(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    /// Whether one did since the last call: it takes some when it is resumed, which may have to be
+    /// tried more than once.
+    pub fn take_halted(&self) -> bool {
+        self.halted.swap(false, Ordering::AcqRel)
     }
 
     /// Keeps space back for the directory's small files, when none is and there is enough: without

@@ -28,6 +28,49 @@ pub trait CommitTarget: Send + Sync {
     fn on_commit(&self, event: &CommitEvent);
 }
 
+/// Who works on a group. If he panics nobody knows how far it came: then the directory is out of
+/// service, and no one waits for it.
+struct Busy<'a, T: CommitTarget + ?Sized> {
+    committer: &'a Committer<T>,
+    /// What he leaves to the thread.
+    handed: Option<Group<T>>,
+}
+
+impl<'a, T: CommitTarget + ?Sized> Busy<'a, T> {
+    fn new(committer: &'a Committer<T>) -> Self {
+        Self { committer, handed: None }
+    }
+}
+
+impl<T: CommitTarget + ?Sized> Drop for Busy<'_, T> {
+    fn drop(&mut self) {
+        let committer = self.committer;
+        if std::thread::panicking() {
+            let path = committer.log_dir.path().to_owned();
+            let reason = "writing to it ended in a panic".into();
+            committer.log_dir.fail(&LogError::Offline { path, reason });
+        }
+        let mut queue = committer.queue.lock();
+        // Until the thread is through with what it was handed there is somebody busy.
+        queue.busy = self.handed.is_some();
+        queue.handed = self.handed.take();
+        let more = queue.busy || !queue.dirty.is_empty() || queue.stopping;
+        drop(queue);
+        if more {
+            committer.wake.notify_one();
+        }
+    }
+}
+
+/// Ends the writing down of durable ends, whichever way the committer's thread ends.
+struct EndsDurableEnds<'a>(&'a LogDir);
+
+impl Drop for EndsDurableEnds<'_> {
+    fn drop(&mut self) {
+        self.0.durable_ends.stop();
+    }
+}
+
 /// How far a group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -145,19 +188,10 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             }
             queue.busy = true;
         }
-        let mut handed = None;
+        let mut busy = Busy::new(self);
         match self.gather() {
             Some(group) if group.is_light() => self.commit(group),
-            other => handed = other,
-        }
-        let mut queue = self.queue.lock();
-        // Until the thread is through with what it was handed there is somebody busy.
-        queue.busy = handed.is_some();
-        queue.handed = handed;
-        let more = queue.busy || !queue.dirty.is_empty() || queue.stopping;
-        drop(queue);
-        if more {
-            self.wake.notify_one();
+            other => busy.handed = other,
         }
     }
 
@@ -167,11 +201,10 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             let beside = std::thread::Builder::new().name("ottla-durable".to_owned());
             // Without it a start knows less, and nothing else.
             let _beside = beside.spawn_scoped(scope, || self.log_dir.keep_durable_ends());
-            while let Some(group) = self.wait() {
+            let _ends = EndsDurableEnds(&self.log_dir);
+            while let Some((group, _busy)) = self.wait() {
                 self.commit(group);
-                self.queue.lock().busy = false;
             }
-            self.log_dir.durable_ends.stop();
         });
     }
 
@@ -187,12 +220,12 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
     }
 
     /// The next group for the thread, which is busy then.
-    fn wait(&self) -> Option<Group<T>> {
+    fn wait(&self) -> Option<(Group<T>, Busy<'_, T>)> {
         loop {
             let mut queue = self.queue.lock();
             while queue.busy || queue.dirty.is_empty() {
                 if let Some(handed) = queue.handed.take() {
-                    return Some(handed);
+                    return Some((handed, Busy::new(self)));
                 }
                 if queue.stopping && !queue.busy {
                     return None;
@@ -201,10 +234,10 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             }
             queue.busy = true;
             drop(queue);
+            let busy = Busy::new(self);
             if let Some(group) = self.gather() {
-                return Some(group);
+                return Some((group, busy));
             }
-            self.queue.lock().busy = false;
         }
     }
 
@@ -283,6 +316,8 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             self.log_dir.fail(&error);
         }
         target.on_commit(&CommitEvent::NoSpace(error));
+        // It keeps what makes room, and was perhaps told of something while it went back.
+        self.enqueue_quietly(Arc::clone(target));
     }
 
     /// A failed write or sync is final: the directory goes out of service (L9).

@@ -69,6 +69,8 @@ pub struct WriteSet {
     pub(crate) durable_end: Offset,
     /// Whether the batches themselves are synced (`flush.mode`).
     pub(crate) sync_batches: bool,
+    /// Has batches that were written before and not synced.
+    pub(crate) sync_active: Option<Arc<Segment>>,
     /// Files to be synced; kept open since the write, so that no error is missed.
     touched: Vec<Arc<dyn DiskFile>>,
     names_changed: bool,
@@ -82,6 +84,7 @@ impl WriteSet {
             end,
             durable_end: end,
             sync_batches: true,
+            sync_active: None,
             touched: Vec::new(),
             names_changed: false,
         }
@@ -104,6 +107,10 @@ impl WriteSet {
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
         let mut closed: Vec<Arc<dyn DiskFile>> = Vec::new();
         let mut created = false;
+        if let Some(segment) = &self.sync_active {
+            touch(&mut self.touched, segment.log_file()?);
+            touch_aborted(&mut self.touched, segment)?;
+        }
         for op in &self.ops {
             match op {
                 Op::Create(segment) => {

@@ -1,8 +1,10 @@
 //! The committer's side of a log: it takes what is queued, and reports. Must not know what else is
 //! in a group.
 
-use ottla_env::planted;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use ottla_env::planted;
 
 use ottla_protocol::Offset;
 
@@ -14,7 +16,8 @@ use crate::error::LogError;
 impl PartitionLog {
     /// Takes what is queued; `None` when it is nothing.
     pub fn take_pending(&mut self) -> Option<WriteSet> {
-        if self.held {
+        if self.held || self.in_flight {
+            // A committer may know a log twice; what came in meanwhile is what it knows it for next.
             return None;
         }
         self.queued = false;
@@ -26,12 +29,15 @@ impl PartitionLog {
         }
         let ops = std::mem::take(&mut self.pending);
         self.active.index_queued = false;
-        assert!(!self.in_flight, "one commit of a log at a time");
         self.in_flight = true;
         self.taken_bytes = self.uncommitted_bytes;
         let mut set = WriteSet::new(&self.dir, ops, self.log_end);
+        // Written while the mode was another: this set need not have anything for that segment.
+        set.sync_active =
+            (self.durable_end < self.written_end).then(|| Arc::clone(self.active_segment()));
         if self.config.flush_mode == FlushMode::Os {
             set.sync_batches = false;
+            set.sync_active = None;
             // Closed segments are synced in any mode.
             let sealed = set.ops.iter().any(|op| matches!(op, Op::Seal(_)));
             set.durable_end = if planted("os-mode-claims-durable") {

@@ -69,22 +69,23 @@ impl PartitionLog {
         // What makes room is still to be done; a small file is written with the next commit.
         self.pending.retain(|op| matches!(op, Op::Bury { .. }));
         self.dir.stale.store(true, Ordering::Release);
+        self.dir.log_dir.note_halted();
         Rollback { view: self.view(), to: self.written_end }
     }
 
     /// The files are cut: so is the log. When they could not be, the log directory is out of
-    /// service. Returns whether a commit is needed.
+    /// service. What may still be done is given to the committer that looks again after
+    /// [`crate::CommitEvent::NoSpace`].
     ///
     /// # Errors
     /// The failure that [`Rollback::run`] ended with.
-    pub fn finish_rollback(&mut self, cut: Result<RolledBack, LogError>) -> Result<bool, LogError> {
+    pub fn finish_rollback(&mut self, cut: Result<RolledBack, LogError>) -> Result<(), LogError> {
         self.in_flight = false;
-        self.queued = false;
         let cut = match cut {
             Ok(cut) => cut,
             // Its files may be gone.
-            Err(_) if self.dir.is_retired() => return Ok(false),
-            Err(error) => return self.fail_on(Err(error)).map(|()| false),
+            Err(_) if self.dir.is_retired() => return Ok(()),
+            Err(error) => return self.fail_on(Err(error)),
         };
         let end = cut.to;
         let mut segments: Vec<_> = self.segments.iter().cloned().collect();
@@ -106,7 +107,7 @@ impl PartitionLog {
         // What is left was written by commits that went through.
         (self.uncommitted_bytes, self.taken_bytes) = (0, 0);
         self.closing.clear();
-        Ok(self.queue())
+        Ok(())
     }
 
     /// All of it at once: blocks. For [`crate::CommitEvent::NoSpace`].
@@ -115,13 +116,14 @@ impl PartitionLog {
     /// When the disk fails; then the log directory is out of service.
     pub fn roll_back(&mut self) -> Result<(), LogError> {
         let cut = self.begin_rollback().run();
-        self.finish_rollback(cut).map(|_needs_commit| ())
+        self.finish_rollback(cut)
     }
 
-    /// There may be space again; `None` when the log is not halted.
+    /// There may be space again; `None` when the log is not halted, or still going back. Segments
+    /// must stay as they are until it is finished.
     #[must_use]
     pub fn begin_resume(&self) -> Option<Reload> {
-        (self.halted && self.check().is_ok()).then(|| Reload {
+        (self.halted && !self.in_flight && self.check().is_ok()).then(|| Reload {
             dir: Arc::clone(&self.dir),
             segments: Arc::clone(&self.segments),
             log_start: self.log_start,

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ottla_env::DiskErrorKind;
-use ottla_env::memory::MemoryDisk;
+use ottla_env::memory::{MemoryDisk, Survival};
 use ottla_log::{
-    AppendError, Committer, FlushMode, LogConfig, LogError, OpenOptions, PartitionLog, Stage,
-    TopicPartition,
+    AppendError, CommitEvent, CommitTarget, Committer, FlushMode, LogConfig, LogError, OpenOptions,
+    PartitionLog, Stage, TopicPartition, WriteSet,
 };
 use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset};
@@ -311,4 +311,120 @@ fn a_segment_and_its_indexes_are_safe_before_the_next_is_there() {
             assert_eq!(done.iter().filter(|one| **one == sync).count(), 1, "{file}: {done:?}");
         }
     }
+}
+
+/// Has something queued while a group is gathered, and puts it into another log.
+struct Between(Arc<Host>, Mutex<Option<Arc<Committer<dyn CommitTarget>>>>);
+
+impl CommitTarget for Between {
+    fn take(&self) -> Option<WriteSet> {
+        if let Some(committer) = self.1.lock().unwrap().take()
+            && append(&mut self.0.log.lock().unwrap(), batch(&[NOW.0], 50)).needs_commit
+        {
+            committer.enqueue(Arc::clone(&self.0) as _);
+        }
+        None
+    }
+
+    fn on_commit(&self, _: &CommitEvent) {}
+}
+
+#[test]
+fn a_log_that_a_group_meets_twice_is_in_it_once() {
+    let disk = MemoryDisk::new();
+    let (hosts, _) = hosts(&disk, &LogConfig::default(), 1);
+    let dir = log_dir(&disk, Path::new("/e"));
+    let committer: Arc<Committer<dyn CommitTarget>> = Arc::new(Committer::new(&dir, 1));
+    append(&mut hosts[0].log.lock().unwrap(), batch(&[NOW.0], 50));
+    let between = Between(Arc::clone(&hosts[0]), Mutex::new(Some(Arc::clone(&committer))));
+    committer.enqueue(Arc::clone(&hosts[0]) as _);
+    committer.enqueue(Arc::new(between));
+    committer.enqueue(Arc::clone(&hosts[0]) as _);
+    for end in [1, 2] {
+        let mut group = committer.gather().unwrap();
+        assert_eq!(group.len(), 1);
+        committer.write(&mut group);
+        assert_eq!(committer.sync(group), Stage::Durable);
+        assert_eq!(hosts[0].log.lock().unwrap().durable_end(), Offset(end));
+    }
+    assert!(committer.gather().is_none());
+}
+
+/// Panics when it hears of its commit.
+struct Panics(Arc<Host>);
+
+impl CommitTarget for Panics {
+    fn take(&self) -> Option<WriteSet> {
+        self.0.take()
+    }
+
+    fn on_commit(&self, _: &CommitEvent) {
+        panic!("as it is meant to");
+    }
+}
+
+#[test]
+fn a_panic_takes_the_directory_out_of_service_and_nobody_waits() {
+    for here in [false, true] {
+        let disk = MemoryDisk::new();
+        let dir = log_dir(&disk, Path::new("/d"));
+        let os = LogConfig { flush_mode: FlushMode::Os, ..LogConfig::default() };
+        let options = OpenOptions::new(None, os, NOW);
+        let log = PartitionLog::open(&dir, &TopicPartition::new("t", 0), options).unwrap().0;
+        let host = Host::new(log);
+        // The first segment's files are there.
+        append(&mut host.log.lock().unwrap(), batch(&[NOW.0], 50));
+        host.log.lock().unwrap().flush_now().unwrap();
+        append(&mut host.log.lock().unwrap(), batch(&[NOW.0], 50));
+        let committer = Arc::new(Committer::<Panics>::new(&dir, 1));
+        let running = Arc::clone(&committer);
+        let (done, is_done) = std::sync::mpsc::channel();
+        committer.enqueue_quietly(Arc::new(Panics(host)));
+        if here {
+            let committer = Arc::clone(&committer);
+            assert!(std::thread::spawn(move || committer.commit_here()).join().is_err());
+            out_of_service(&dir);
+        }
+        let thread = std::thread::spawn(move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.run()));
+            done.send(ended.is_ok()).unwrap();
+        });
+        committer.stop();
+        let sound = is_done.recv_timeout(std::time::Duration::from_secs(30));
+        assert_eq!(sound, Ok(here), "it ends, and says how");
+        thread.join().unwrap();
+        out_of_service(&dir);
+    }
+}
+
+fn out_of_service(dir: &ottla_log::LogDir) {
+    let failure = dir.failure().unwrap().to_string();
+    assert!(failure.contains("panic"), "{failure}");
+}
+
+#[test]
+fn what_was_written_in_os_mode_is_durable_no_sooner_than_it_is_synced() {
+    let disk = MemoryDisk::new();
+    let os = LogConfig { flush_mode: FlushMode::Os, ..LogConfig::default() };
+    let (hosts, committer) = hosts(&disk, &os, 1);
+    let commit = || {
+        committer.enqueue(Arc::clone(&hosts[0]));
+        let mut group = committer.gather().unwrap();
+        committer.write(&mut group);
+        committer.sync(group);
+    };
+    append(&mut hosts[0].log.lock().unwrap(), batch(&[NOW.0, NOW.0], 50));
+    commit();
+    {
+        let mut log = hosts[0].log.lock().unwrap();
+        assert_eq!((log.written_end(), log.durable_end()), (Offset(2), Offset(0)));
+        log.set_config(LogConfig::default());
+        assert!(log.advance_log_start(Offset(1)));
+    }
+    commit();
+    assert_eq!(hosts[0].log.lock().unwrap().durable_end(), Offset(2));
+    let path = Path::new("/d/t-0/00000000000000000000.log");
+    let before = disk.files()[path].clone();
+    disk.crash(|_| Survival::Nothing);
+    assert_eq!(disk.files()[path], before);
 }

@@ -3,15 +3,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use ottla_env::memory::{MemoryDisk, Survival};
 use ottla_env::{DiskErrorKind, Rng, SeededRng};
 use ottla_log::{
-    AppendError, Committer, LogConfig, LogDir, OpenOptions, PartitionLog, Stage, SyncOn,
-    TopicPartition,
+    AppendError, CommitEvent, CommitTarget, Committer, LogConfig, LogDir, OpenOptions,
+    PartitionLog, Stage, SyncOn, TopicPartition, WriteSet,
 };
 use ottla_partition::AppendContext;
 use ottla_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
@@ -81,6 +81,63 @@ fn who_has_no_space_goes_back_and_the_others_go_on() {
     committer.enqueue(Arc::clone(&hosts[1]));
     commit(&committer).unwrap();
     assert_eq!(hosts[1].take_events(), ["written 2", "durable 2"]);
+}
+
+/// A partition that begins later while it goes back for lack of space.
+struct Moving(Mutex<PartitionLog>);
+
+impl CommitTarget for Moving {
+    fn take(&self) -> Option<WriteSet> {
+        self.0.lock().unwrap().take_pending()
+    }
+
+    fn on_commit(&self, event: &CommitEvent) {
+        let mut log = self.0.lock().unwrap();
+        if !matches!(event, CommitEvent::NoSpace(_)) {
+            return log.on_commit(event);
+        }
+        let rollback = log.begin_rollback();
+        assert!(log.begin_resume().is_none(), "while it goes back it does not go on");
+        let cut = rollback.run();
+        let start = Offset(log.log_start().0 + 1);
+        assert!(log.advance_log_start(start));
+        log.finish_rollback(cut).unwrap();
+    }
+}
+
+#[test]
+fn what_came_while_a_log_went_back_is_written_and_it_is_heard_again() {
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let target = Arc::new(Moving(Mutex::new(open_part(&dir, 0, &LogConfig::default()))));
+    let committer = Committer::<Moving>::new(&dir, 1);
+    let commit = || {
+        let mut group = committer.gather()?;
+        committer.write(&mut group);
+        Some(committer.sync(group))
+    };
+    let append_some = |size| {
+        let appended = append(&mut target.0.lock().unwrap(), batch(&[NOW.0, NOW.0], size));
+        assert!(appended.needs_commit, "it says so when the committer knows nothing of it");
+        committer.enqueue(Arc::clone(&target));
+    };
+    append_some(10);
+    assert_eq!(commit(), Some(Stage::Durable));
+    disk.set_fault(Some(Box::new(|verb, path| {
+        (verb == "write" && path.extension().is_some_and(|e| e == "log"))
+            .then_some(DiskErrorKind::NoSpace)
+    })));
+    append_some(10);
+    commit();
+    disk.set_fault(None);
+    // What it was told meanwhile is done without anything else.
+    while commit().is_some() {}
+    assert!(dir.take_halted() && !dir.take_halted());
+    target.0.lock().unwrap().resume(NOW).unwrap();
+    append_some(10);
+    assert_eq!(commit(), Some(Stage::Durable));
+    let log = target.0.lock().unwrap();
+    assert_eq!((log.log_start(), log.durable_end()), (Offset(1), Offset(4)));
 }
 
 #[test]
