@@ -30,6 +30,7 @@ mod settings;
 mod shared;
 mod space;
 mod storage_upkeep;
+mod thread;
 mod timetable;
 mod topics;
 mod turn;

@@ -138,15 +138,50 @@ impl Space {
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         // A full directory is measured by who sees to it that the logs go on.
         if self.left.fetch_sub(size, Ordering::Relaxed) < size && !self.is_full() {
-            // A failure shows when something is written.
-            let _unknown = self.measure(Instant::now());
+            // A failure shows when something is written. Who is refused then asks for the rest.
+            let _unknown = self.look(&mut self.state.lock(), Instant::now());
         }
     }
 
     /// Looks how much is free, and when to look again.
     pub(crate) fn measure(&self, now: Instant) -> Result<(Change, Duration), LogError> {
-        let found = self.dir.disk().space(self.dir.path())?;
         let mut state = self.state.lock();
+        let was_full = self.dir.is_full();
+        let measured = self.look(&mut state, now)?;
+        let Measured { available, marks, .. } = measured;
+        let is_full = self.dir.is_full();
+        let told = std::mem::replace(&mut state.told, is_full);
+        let path = self.dir.path().display();
+        let change = match (told || was_full, is_full) {
+            (false, true) => Change::Full,
+            (true, false) => Change::Back,
+            (true, true) if !told => Change::Full,
+            (true, true) | (false, false) => Change::Nothing,
+        };
+        match change {
+            Change::Full => warn!(
+                %path,
+                free = bytes(available),
+                "the log directory is full: producers and new partitions are refused until {} are free",
+                bytes(marks.resume)
+            ),
+            Change::Back => info!(
+                %path,
+                free = bytes(available),
+                "the log directory has space again: producers and new partitions are taken"
+            ),
+            Change::Nothing => {}
+        }
+        if change != Change::Full && state.warning_due(measured) {
+            let forecast = state.forecast(measured);
+            warn!(%path, free = bytes(available), "the log directory gets full: {forecast}");
+        }
+        Ok((change, state.wait(measured, is_full)))
+    }
+
+    /// Measures, and notes whether the directory counts as full.
+    fn look(&self, state: &mut State, now: Instant) -> Result<Measured, LogError> {
+        let found = self.dir.disk().space(self.dir.path())?;
         let marks = state.settings.of(found.total);
         let measured = Measured { at: now, available: found.available, marks };
         state.observe(measured);
@@ -162,33 +197,7 @@ impl Space {
         let next = if found.available > marks.warn { marks.warn } else { marks.refuse };
         let left = found.available.saturating_sub(next.max(marks.refuse)).max(1);
         self.left.store(i64::try_from(left).unwrap_or(i64::MAX), Ordering::Relaxed);
-        let told = std::mem::replace(&mut state.told, is_full);
-        let path = self.dir.path().display();
-        let change = match (told || was_full, is_full) {
-            (false, true) => Change::Full,
-            (true, false) => Change::Back,
-            (true, true) if !told => Change::Full,
-            (true, true) | (false, false) => Change::Nothing,
-        };
-        match change {
-            Change::Full => warn!(
-                %path,
-                free = bytes(found.available),
-                "the log directory is full: producers and new partitions are refused until {} are free",
-                bytes(marks.resume)
-            ),
-            Change::Back => info!(
-                %path,
-                free = bytes(found.available),
-                "the log directory has space again: producers and new partitions are taken"
-            ),
-            Change::Nothing => {}
-        }
-        if change != Change::Full && state.warning_due(measured) {
-            let forecast = state.forecast(measured);
-            warn!(%path, free = bytes(found.available), "the log directory gets full: {forecast}");
-        }
-        Ok((change, state.wait(measured, is_full)))
+        Ok(measured)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::registration;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::space::{Change, SpaceSettings, WAIT_FULL};
+use crate::thread::keep_running;
 use crate::timetable::{Timetable, WAIT_MAX};
 
 /// How often files and directories that were put aside are looked for.
@@ -88,7 +89,7 @@ fn timetable(settings: &Settings, dirs: usize, now: Instant) -> Timetable<Task> 
 
 /// Starts the thread; it ends when it is unparked while the broker stops.
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("ottla-storage".to_owned()).spawn(move || run(&shared))
+    keep_running("ottla-storage", move || run(&shared))
 }
 
 fn run(shared: &Arc<Shared>) {
@@ -141,13 +142,14 @@ fn measure(
     });
     timetable.again(Task::Measure(dir), now, wait);
     match change {
-        Change::Nothing => {}
         // What may go makes room now, and not at its usual time.
         Change::Full => timetable.again(Task::Retain, now, Duration::ZERO),
-        Change::Back => shared.partitions.resume(dir, shared.now()),
+        Change::Back | Change::Nothing => {}
     }
     if space.is_full() {
         shared.partitions.remove_buried(since);
+    } else if shared.partitions.wait_for_space(dir) {
+        shared.partitions.resume(dir, shared.now());
     }
 }
 

@@ -9,6 +9,7 @@ use ottla_log::OffsetCheckpoint;
 
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::thread::keep_running;
 use crate::timetable::Timetable;
 
 /// How often idle partitions are looked at.
@@ -33,23 +34,25 @@ fn timetable(settings: &Settings, now: Instant) -> Timetable<Task> {
 
 /// Starts the thread; it ends when it is unparked while the broker stops.
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("ottla-upkeep".to_owned()).spawn(move || {
-        let mut timetable = timetable(&shared.settings, Instant::now());
-        shared.partitions.wake_for_checkpoints();
-        loop {
-            std::thread::park_timeout(timetable.wait(Instant::now()));
-            if shared.is_stopping() {
-                return;
-            }
-            shared.partitions.checkpoint_wanted();
-            for task in timetable.take_due(Instant::now()) {
-                match task {
-                    Task::Checkpoint(which) => shared.partitions.checkpoint(which),
-                    Task::Tick => shared.partitions.tick(shared.now()),
-                }
+    keep_running("ottla-upkeep", move || run(&shared))
+}
+
+fn run(shared: &Shared) {
+    let mut timetable = timetable(&shared.settings, Instant::now());
+    shared.partitions.wake_for_checkpoints();
+    loop {
+        std::thread::park_timeout(timetable.wait(Instant::now()));
+        if shared.is_stopping() {
+            return;
+        }
+        shared.partitions.checkpoint_wanted();
+        for task in timetable.take_due(Instant::now()) {
+            match task {
+                Task::Checkpoint(which) => shared.partitions.checkpoint(which),
+                Task::Tick => shared.partitions.tick(shared.now()),
             }
         }
-    })
+    }
 }
 
 #[cfg(test)]

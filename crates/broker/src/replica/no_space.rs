@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_log::LogError;
+use ottla_log::{LogError, PartitionLog};
 use ottla_partition::Role;
 use ottla_protocol::Millis;
 use tracing::{error, info, warn};
@@ -24,18 +24,29 @@ impl Partitions {
         if !jobs.is_empty() {
             self.open_logs(volume, jobs, now);
         }
+        let Some(dir) = self.volumes.get(volume).map(|volume| &volume.dir) else { return };
+        dir.take_halted();
         for hosted in self.all().iter().filter(|hosted| hosted.dir() == volume) {
-            if let Err(error) = hosted.resume(now) {
-                if error.is_no_space() {
-                    // The next time there is more.
-                    if let Some(volume) = self.volumes.get(volume) {
-                        volume.dir.set_full(true);
-                    }
-                    return;
+            match hosted.resume(now) {
+                Ok(true) => {}
+                // It is tried again the next time that space is measured.
+                Ok(false) => dir.note_halted(),
+                Err(error) if error.is_no_space() => {
+                    dir.note_halted();
+                    return dir.set_full(true);
                 }
-                error!(partition = %hosted.name, %error, "it takes no records");
+                Err(error) => {
+                    dir.note_halted();
+                    error!(partition = %hosted.name, %error, "it takes no records");
+                }
             }
         }
+    }
+
+    /// Whether partitions in a log directory wait for space.
+    pub(crate) fn wait_for_space(&self, volume: usize) -> bool {
+        self.volumes.get(volume).is_some_and(|volume| volume.dir.take_halted())
+            || self.without_space.lock().iter().any(|(index, _)| *index == volume)
     }
 }
 
@@ -64,8 +75,7 @@ impl HostedPartition {
             let mut state = self.state.lock();
             let state = &mut *state;
             match state.log.finish_rollback(cut) {
-                // What it queued is written with the next commit: it is not needed before.
-                Ok(_needs_commit) => {
+                Ok(()) => {
                     state.replica.on_no_space(state.log.log_end(), &mut effects);
                 }
                 Err(error) => {
@@ -80,19 +90,26 @@ impl HostedPartition {
         self.wake_fetches();
     }
 
-    /// Takes records again, when it was without space.
-    fn resume(self: &Arc<Self>, now: Millis) -> Result<(), LogError> {
-        let Some(reload) = self.state.lock().log.begin_resume() else { return Ok(()) };
-        let Some(_claim) = self.maintenance.claim() else { return Ok(()) };
+    /// Takes records again, when it was without space. `false`: not yet.
+    fn resume(self: &Arc<Self>, now: Millis) -> Result<bool, LogError> {
+        if !self.with_log(PartitionLog::is_halted) {
+            return Ok(true);
+        }
+        // Before its segments are looked at, which others may be replacing.
+        let Some(_claim) = self.maintenance.claim() else { return Ok(true) };
+        let Some(reload) = self.state.lock().log.begin_resume() else { return Ok(false) };
         let read = match reload.run(now) {
             // Its partition is being deleted.
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(true),
             other => other?,
         };
         let needs_commit = {
             let mut state = self.state.lock();
             let high_watermark = state.replica.high_watermark();
             let needs_commit = state.log.finish_resume(read);
+            if state.log.is_halted() {
+                return Ok(false);
+            }
             state.log.producers_mut().on_high_watermark(high_watermark);
             needs_commit
         };
@@ -100,6 +117,6 @@ impl HostedPartition {
             self.commit_soon();
         }
         info!(partition = %self.name, "there is space: records are taken again");
-        Ok(())
+        Ok(true)
     }
 }

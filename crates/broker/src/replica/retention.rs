@@ -31,13 +31,13 @@ impl Partitions {
     pub(crate) fn remove_old_segments(&self) {
         let mut old: Vec<(Arc<HostedPartition>, Offset)> = Vec::new();
         for hosted in self.attention.take(Due::Start, HostedPartition::noted) {
+            let found = |log: &PartitionLog| (log.old_segments() > 0).then(|| log.log_start());
+            let start = hosted.with_log(found);
+            // What is written down from here on has this start, or a later one.
             if let Some(volume) = self.volumes.get(hosted.dir()) {
                 volume.progress.changed();
             }
-            let found = |log: &PartitionLog| (log.old_segments() > 0).then(|| log.log_start());
-            if let Some(start) = hosted.with_log(found) {
-                old.push((hosted, start));
-            }
+            old.extend(start.map(|start| (hosted, start)));
         }
         for (index, volume) in self.volumes.iter().enumerate() {
             if volume.dir.failure().is_some()

@@ -255,3 +255,42 @@ fn many_small_requests_at_the_brim() {
     }
     running.stop();
 }
+
+#[test]
+fn a_partition_that_cannot_be_read_again_at_once_is_later() {
+    let world = World::new();
+    let running = start(&world, 0);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    write(&mut client, "orders", b"x");
+    let (mut refuse, mut fail) = (Some(()), Some(()));
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        let is_log = path.ends_with("orders-0/00000000000000000000.log");
+        if verb == "write" && is_log && refuse.take().is_some() {
+            return Some(ottla_env::DiskErrorKind::NoSpace);
+        }
+        let again = refuse.is_none() && verb == "list" && path.ends_with("orders-0");
+        (again && fail.take().is_some()).then_some(ottla_env::DiskErrorKind::Io)
+    })));
+    assert_eq!(
+        ErrorCode::from(try_write(&mut client, "orders", -1, 100).error_code),
+        ErrorCode::PolicyViolation
+    );
+    assert_eq!(write_until_taken(&mut client, "orders"), 1);
+    read_to(&mut client, "orders", 2);
+    running.stop();
+}
+
+#[test]
+fn segments_that_may_go_go_when_an_append_finds_the_disk_full() {
+    let world = World::new();
+    world.disk.set_capacity(24 * MIB);
+    let running = start(&world, 4 * MIB);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    set(&mut client, "orders", "segment.bytes", "1048576");
+    set(&mut client, "orders", "retention.bytes", "1048576");
+    let end = write_until_refused(&mut client, "orders", 100_000);
+    assert!(write_until_taken(&mut client, "orders") >= end);
+    running.stop();
+}

@@ -10,6 +10,7 @@ mod quorum;
 mod snapshots;
 mod space;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -95,9 +96,18 @@ pub fn start(options: ControllerOptions) -> Result<ControllerHandle, ControllerE
     let mut host = Host::load(options, sender.clone())?;
     host.lead()?;
     let shared = Arc::clone(&host.shared);
+    let watched = Arc::clone(&shared);
+    let run = move || {
+        if catch_unwind(AssertUnwindSafe(|| host.run(&receiver))).is_err() {
+            // A node whose controller is gone must end, and nobody wait for it.
+            let why = "the controller has panicked";
+            watched.fail(why);
+            refuse_rest(&receiver, &Refusal::new(ErrorCode::UnknownServerError, why));
+        }
+    };
     let thread = thread::Builder::new()
         .name("controller".to_owned())
-        .spawn(move || host.run(&receiver))
+        .spawn(run)
         .map_err(|error| ControllerError::Thread(error.to_string()))?;
     Ok(ControllerHandle::new(sender, shared, clock, thread))
 }
