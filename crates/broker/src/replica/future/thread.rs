@@ -13,6 +13,7 @@ use super::super::volume::Key;
 use super::copy::{Copied, Ended, Work, discard, remove};
 use super::report::{self, Asked};
 use crate::shared::Shared;
+use crate::thread::keep_running;
 
 /// The longest that the thread sleeps while something is to be done.
 const NAP: Duration = Duration::from_millis(100);
@@ -30,9 +31,10 @@ const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
     let run = move || {
         shared.partitions.moves.thread.get_or_init(std::thread::current);
+        let shared = Arc::clone(&shared);
         Mover { shared, works: BTreeMap::new(), asked: None, paid: None, not_before: None }.run();
     };
-    std::thread::Builder::new().name("ottla-move".to_owned()).spawn(run)
+    keep_running("ottla-move", run)
 }
 
 struct Mover {
