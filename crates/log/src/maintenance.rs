@@ -1,5 +1,5 @@
-//! One at a time: who removes, replaces or cuts segments of a partition's log. Must not know what
-//! they do, nor why.
+//! One at a time, first come first served: who removes, replaces or cuts segments of a partition's
+//! log. Must not know what they do, nor why.
 //!
 //! Appends, commits and reads need no claim. Whoever changes which segments there are does:
 //!
@@ -10,6 +10,7 @@
 //! | truncation, moving to another log directory | [`Maintenance::claim`] |
 //! | closing, deletion | [`Maintenance::close`]: nobody gets a claim any more |
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -24,8 +25,9 @@ pub struct Maintenance {
 #[derive(Debug, Default)]
 struct State {
     held: bool,
-    /// How many wait for the holder to be done.
-    waiting: usize,
+    /// The tickets of those who wait for the holder to be done, in the order in which they came.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
     closed: bool,
 }
 
@@ -40,23 +42,26 @@ impl Maintenance {
     #[must_use]
     pub fn try_claim(self: &Arc<Self>) -> Option<Claim> {
         let mut state = self.state.lock();
-        if state.held || state.waiting > 0 || state.closed {
+        if state.held || !state.waiting.is_empty() || state.closed {
             return None;
         }
         state.held = true;
         Some(Claim { of: Arc::clone(self) })
     }
 
-    /// The claim, after whoever has it now is done: long work is asked to give up. Blocks, so no
-    /// lock is held that the holder may need. `None` when the log was closed.
+    /// The claim, after whoever has it now or has waited longer is done: long work is asked to give
+    /// up. Blocks, so no lock is held that the holder may need. `None` when the log was closed.
     #[must_use]
     pub fn claim(self: &Arc<Self>) -> Option<Claim> {
         let mut state = self.state.lock();
-        state.waiting += 1;
-        while state.held && !state.closed {
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        // Who gives the claim back and wants it again at once must not pass those who wait.
+        while !state.closed && (state.held || state.waiting.front() != Some(&ticket)) {
             self.freed.wait(&mut state);
         }
-        state.waiting -= 1;
+        state.waiting.retain(|waiting| *waiting != ticket);
         if state.closed {
             return None;
         }
@@ -81,7 +86,7 @@ impl Claim {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         let state = self.of.state.lock();
-        state.waiting > 0 || state.closed
+        !state.waiting.is_empty() || state.closed
     }
 }
 
@@ -95,6 +100,7 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn one_at_a_time() {
@@ -118,6 +124,34 @@ mod tests {
         drop(first);
         assert!(waiter.join().unwrap());
         assert!(maintenance.try_claim().is_some());
+    }
+
+    #[test]
+    fn who_gives_it_back_and_wants_it_again_comes_after_those_who_wait() {
+        for _ in 0..200 {
+            let maintenance = Arc::new(Maintenance::default());
+            let first = maintenance.try_claim().unwrap();
+            let (order, turns) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; 2]);
+            let come = |who: usize| {
+                let claim = maintenance.claim().unwrap();
+                turns[who].store(order.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                drop(claim);
+            };
+            std::thread::scope(|scope| {
+                for who in 0..2 {
+                    let come = &come;
+                    scope.spawn(move || come(who));
+                    while maintenance.state.lock().waiting.len() <= who {
+                        std::thread::yield_now();
+                    }
+                }
+                drop(first);
+                let again = maintenance.claim().unwrap();
+                assert_eq!(order.load(Ordering::SeqCst), 2);
+                drop(again);
+            });
+            assert_eq!(turns.map(AtomicUsize::into_inner), [0, 1]);
+        }
     }
 
     #[test]
