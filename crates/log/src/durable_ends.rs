@@ -308,8 +308,13 @@ fn decode_entry(entry: &[u8; ENTRY]) -> Option<(Key, DurableEnd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CommitEvent, LogConfig, LogDirLimits, OpenOptions, PartitionLog, TopicPartition};
+    use bytes::BytesMut;
     use ottla_env::DiskErrorKind;
     use ottla_env::memory::{MemoryDisk, Survival};
+    use ottla_partition::AppendContext;
+    use ottla_protocol::Millis;
+    use ottla_records::{BatchBuilder, BatchOptions};
 
     const PATH: &str = "/d/.ottla-durable-ends";
 
@@ -410,5 +415,22 @@ mod tests {
         disk.set_fault(None);
         assert!(write(&ends, &disk));
         assert_eq!(loaded(&disk).of(key(1, 0)), Some(end(0, 2)));
+    }
+
+    #[test]
+    fn a_commit_that_ends_after_the_log_was_given_up_notes_nothing() {
+        let dir = LogDir::open(Arc::new(disk()), Path::new("/d"), LogDirLimits::default()).unwrap();
+        let (key, name) = (key(1, 0), TopicPartition::new("t", 0));
+        let options = OpenOptions::new(Some(key.0), LogConfig::default(), Millis(0));
+        let (mut log, _) = PartitionLog::open(&dir, &name, options).unwrap();
+        let mut builder = BatchBuilder::new(BatchOptions::default()).unwrap();
+        builder.append(Millis(0), None, Some(b"x"), &[]).unwrap();
+        let batch = BytesMut::from(builder.build().unwrap().as_slice());
+        log.append(batch, LeaderEpoch(0), Millis(0), &AppendContext::CLIENT).unwrap();
+        log.take_pending().unwrap().run().unwrap();
+        log.on_commit(&CommitEvent::Written { end: Offset(1) });
+        log.retire();
+        log.on_commit(&CommitEvent::Durable { end: Offset(1) });
+        assert_eq!((log.durable_end(), dir.durable_ends.of(key)), (Offset(1), None));
     }
 }

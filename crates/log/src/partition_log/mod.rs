@@ -238,6 +238,10 @@ impl PartitionLog {
     /// For who writes down, beside the commits, how far they are.
     fn note_durable_end(&self) {
         let Some(key) = self.durable_end_key() else { return };
+        // A commit may end after the log was given up, and then nobody would forget it any more.
+        if self.dir.is_retired() {
+            return;
+        }
         let epoch = self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
         let end = match planted("durable-end-before-sync") {
             true => self.log_end,
