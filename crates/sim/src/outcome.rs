@@ -35,6 +35,12 @@ pub struct Outcome {
     pub compactions: u64,
     /// Log starts moved by retention.
     pub retentions: u64,
+    /// Partitions that moved to another log directory.
+    pub moves: u64,
+    /// Moves that a crash left in two directories, or with a copy alone.
+    pub moves_found: u64,
+    /// Copies that were gone on with after a start.
+    pub moves_resumed: u64,
     /// Indexes and snapshots lost or damaged on purpose.
     pub derived_damaged: u64,
     /// Faults.
@@ -61,6 +67,9 @@ impl Outcome {
         self.truncations += other.truncations;
         self.compactions += other.compactions;
         self.retentions += other.retentions;
+        self.moves += other.moves;
+        self.moves_found += other.moves_found;
+        self.moves_resumed += other.moves_resumed;
         self.derived_damaged += other.derived_damaged;
         self.injected.add(&other.injected);
         self.trace ^= other.trace;

@@ -16,8 +16,12 @@ use crate::violation::Violation;
 const STATES: u64 = 64;
 
 /// Mistakes whose names begin so are looked for in the sequences whose names contain this.
-const ABOUT: [(&str, &str); 3] =
-    [("swap-", "compaction"), ("cleaned-", "compaction"), ("rollback-", "without space")];
+const ABOUT: [(&str, &str); 4] = [
+    ("swap-", "compaction"),
+    ("cleaned-", "compaction"),
+    ("rollback-", "without space"),
+    ("move-", "move"),
+];
 
 /// What became of one mistake.
 #[derive(Clone, Debug)]

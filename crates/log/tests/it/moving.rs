@@ -165,6 +165,15 @@ fn a_copy_of_what_is_there_no_more_is_known() {
     assert!(!copy.is_copy_of(&log.view(), log.written_end()).unwrap());
     write(&mut log, 10, 90).unwrap();
     assert!(!copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    // Only what is in front of the last batch is another.
+    log.truncate_to(Offset(18), NOW).unwrap();
+    log.assign_epoch(LeaderEpoch(4));
+    for (made, epoch) in [(batch(&[NOW.0 + 7], 100), 4), (batch(&[NOW.0], 100), 4)] {
+        log.append(made, LeaderEpoch(epoch), NOW, &AppendContext::CLIENT).unwrap();
+    }
+    log.flush_now().unwrap();
+    assert_eq!(log.log_end(), copy.log_end());
+    assert!(!copy.is_copy_of(&log.view(), log.written_end()).unwrap());
     copy.discard().unwrap();
     assert_eq!(b.list().unwrap(), []);
 }

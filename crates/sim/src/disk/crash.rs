@@ -25,7 +25,7 @@ pub(super) const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
 /// In which order names reach the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NameOrder {
     /// In the order in which they were changed.
     #[default]

@@ -1,8 +1,8 @@
 //! A partition as the committer sees it, and what it was told. Must not know what should be true.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_log::{CommitEvent, CommitTarget, PartitionLog, WriteSet};
+use ottla_log::{CommitEvent, CommitTarget, LogDir, PartitionLog, WriteSet};
 
 /// What the committer told a partition.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,11 @@ impl Host {
 impl CommitTarget for Host {
     fn take(&self) -> Option<WriteSet> {
         self.log().take_pending()
+    }
+
+    fn take_for(&self, log_dir: &Arc<LogDir>) -> Option<WriteSet> {
+        let mut log = self.log();
+        if Arc::ptr_eq(log.log_dir(), log_dir) { log.take_pending() } else { None }
     }
 
     fn on_commit(&self, event: &CommitEvent) {

@@ -32,8 +32,23 @@ impl World {
                 .filter(|(path, _)| path.parent() == Some(dir.path.as_path()))
                 .filter_map(|(path, content)| Some((name(path)?, content.as_slice())))
                 .collect();
-            for slot in &dir.slots {
+            for slot in self.dirs.iter().flat_map(|dir| &dir.slots) {
                 let (partition, of) = (slot.name.to_string(), dir.path.clone());
+                // A move that was interrupted may leave it in two; which of them counts is for who
+                // starts to say.
+                let places: Vec<_> = self
+                    .dirs
+                    .iter()
+                    .filter(|dir| {
+                        let place = dir.path.join(&partition);
+                        all.iter().any(|(path, _)| path.parent() == Some(place.as_path()))
+                    })
+                    .collect();
+                match places.as_slice() {
+                    [] if dir.slots.iter().any(|known| known.name == slot.name) => {}
+                    [one] if one.path == dir.path => {}
+                    _ => continue,
+                }
                 let files: Files = all
                     .iter()
                     .filter(|(path, _)| path.parent() == Some(of.join(&partition).as_path()))

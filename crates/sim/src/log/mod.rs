@@ -9,6 +9,7 @@ mod host;
 mod kafka_check;
 mod kafka_loader;
 mod model;
+mod moving;
 mod restart;
 mod scripts;
 mod steps;
@@ -27,6 +28,7 @@ use crate::disk::{FaultRates, SimDisk};
 use crate::violation::{Stop, Violation};
 use host::Host;
 use model::Model;
+use moving::Moving;
 use swarm::Swarm;
 
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -37,6 +39,12 @@ struct Slot {
     config: LogConfig,
     host: Option<Arc<Host>>,
     model: Model,
+    /// Its copy in another log directory.
+    moving: Option<Moving>,
+    /// The log directory that the controller knows it in.
+    noted: usize,
+    /// It was a copy when it was found: it is read from its start.
+    doubted: bool,
 }
 
 /// A log directory that is open.
@@ -55,6 +63,7 @@ struct Checkpoint {
     begun: Vec<Offsets>,
 }
 
+#[derive(Default)]
 struct Dir {
     path: PathBuf,
     live: Option<Live>,
@@ -64,6 +73,13 @@ struct Dir {
     /// The marker of a clean stop may be there, must be there.
     marker_begun: bool,
     marker_done: bool,
+}
+
+impl Dir {
+    /// One that is empty.
+    fn at(number: usize) -> Self {
+        Self { path: PathBuf::from(format!("/d{number}")), ..Self::default() }
+    }
 }
 
 /// One seed's world.
@@ -110,8 +126,6 @@ impl World {
         }
         let dirs = (0..swarm.dirs)
             .map(|dir| Dir {
-                path: PathBuf::from(format!("/d{dir}")),
-                live: None,
                 slots: (0..swarm.partitions)
                     .map(|number| Slot {
                         name: TopicPartition::new(
@@ -121,12 +135,12 @@ impl World {
                         config: swarm.config(&mut draw),
                         host: None,
                         model: Model::default(),
+                        moving: None,
+                        noted: dir,
+                        doubted: false,
                     })
                     .collect(),
-                recovery: Checkpoint::default(),
-                log_start: Checkpoint::default(),
-                marker_begun: false,
-                marker_done: false,
+                ..Dir::at(dir)
             })
             .collect();
         Self {

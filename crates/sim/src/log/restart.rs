@@ -8,8 +8,7 @@ use ottla_log::{
     Committer, LoadPoints, LogDir, LogError, OffsetCheckpoint, Offsets, OpenOptions, PartitionLog,
     SyncOn,
 };
-use ottla_partition::ProducerRules;
-use ottla_protocol::{Offset, Uuid};
+use ottla_protocol::Offset;
 
 use super::host::Host;
 use super::{Checkpoint, Live, World};
@@ -17,7 +16,6 @@ use crate::choose::Choose;
 use crate::promise;
 use crate::violation::{Stop, Violation};
 
-const TOPIC_ID: Uuid = Uuid([7; 16]);
 const BROKER_EPOCH: i64 = 5;
 
 impl Checkpoint {
@@ -40,9 +38,13 @@ impl World {
         if self.swarm.beyond && self.outcome.lives > 0 {
             self.rot();
         }
+        let mut opened = Vec::new();
         for dir in 0..self.dirs.len() {
-            let (log_dir, points) = self.open_dir(dir)?;
-            for slot in 0..self.swarm.partitions {
+            opened.push(self.open_dir(dir)?);
+        }
+        self.settle_found(&opened)?;
+        for (dir, (log_dir, points)) in opened.into_iter().enumerate() {
+            for slot in 0..self.slots_in(dir) {
                 self.open_partition(dir, slot, &log_dir, &points)?;
             }
             let committer = Committer::new(&log_dir, 1);
@@ -52,6 +54,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// How many partitions a log directory has.
+    pub(super) fn slots_in(&self, dir: usize) -> usize {
+        self.dirs.get(dir).map_or(0, |dir| dir.slots.len())
     }
 
     fn open_dir(&mut self, dir: usize) -> Result<(Arc<LogDir>, LoadPoints), Stop> {
@@ -112,21 +119,17 @@ impl World {
         log_dir: &Arc<LogDir>,
         points: &LoadPoints,
     ) -> Result<(), Stop> {
-        let now = self.now();
         let Some(known) = self.dirs.get(dir).and_then(|dir| dir.slots.get(slot)) else {
             return Err(Stop::Over);
         };
-        let (name, config) = (known.name.clone(), known.config.clone());
+        let (name, doubted) = (known.name.clone(), known.doubted);
+        let clean = points.clean.is_some() && !doubted;
         let at = |offsets: &Offsets| offsets.get(&name).copied().unwrap_or(Offset::ZERO);
         let options = OpenOptions {
-            producer_rules: ProducerRules {
-                verify_transactions: false,
-                ..ProducerRules::default()
-            },
-            clean: points.clean.is_some(),
-            recovery_point: at(&points.recovery),
+            clean,
+            recovery_point: if doubted { Offset::ZERO } else { at(&points.recovery) },
             log_start: at(&points.log_start),
-            ..OpenOptions::new(Some(TOPIC_ID), config, now)
+            ..self.open_options(dir, slot)?
         };
         let opened = PartitionLog::open(log_dir, &name, options);
         self.outcome.recoveries += 1;
@@ -153,7 +156,10 @@ impl World {
             }
             Err(error) => return Err(self.failed("opening a partition", &error)),
         };
-        self.check_opened(dir, slot, log, &report, points.clean.is_some())
+        if let Some(slot) = self.slot_mut(dir, slot) {
+            slot.doubted = false;
+        }
+        self.check_opened(dir, slot, log, &report, clean)
     }
 
     /// Stops as the broker does: all logs closed, recovery points written, the marker last.
@@ -162,6 +168,7 @@ impl World {
             self.drain(dir)?;
         }
         self.note_told();
+        self.close_copies()?;
         for dir in 0..self.dirs.len() {
             self.close_dir(dir)?;
         }

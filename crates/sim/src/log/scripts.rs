@@ -36,6 +36,14 @@ enum Do {
     Compact,
     Retain,
     RemoveBuried,
+    /// A copy in the other log directory is begun.
+    BeginMove,
+    /// A piece of it is copied.
+    CopySome,
+    /// All that is written.
+    CopyAll,
+    /// The copy takes the log's place.
+    Switch,
     StopCleanly,
     /// From here on there is no space, now and then.
     Scarce,
@@ -44,9 +52,9 @@ enum Do {
 }
 
 use Do::{
-    Append, Checkpoint, Commit, Compact, DeleteRecords, EndTransaction, Flush, Idempotent, Kill,
-    NewEpoch, RemoveBuried, Replicate, Retain, Scarce, Start, Step, StopCleanly, Transaction,
-    Truncate, TruncateFully,
+    Append, BeginMove, Checkpoint, Commit, Compact, CopyAll, CopySome, DeleteRecords,
+    EndTransaction, Flush, Idempotent, Kill, NewEpoch, RemoveBuried, Replicate, Retain, Scarce,
+    Start, Step, StopCleanly, Switch, Transaction, Truncate, TruncateFully,
 };
 
 #[derive(Clone, Copy)]
@@ -56,6 +64,8 @@ struct Sequence {
     segment_bytes: u32,
     batch_bytes: usize,
     compact: bool,
+    /// Log directories; all partitions are in the first of them.
+    dirs: usize,
     /// Each step is done to all of them.
     partitions: usize,
     /// Played so many times, with batches of other sizes each time.
@@ -106,6 +116,7 @@ const fn sequence(name: &'static str, before: &'static [Do], then: &'static [Do]
         segment_bytes: LARGE,
         batch_bytes: 150,
         compact: false,
+        dirs: 1,
         partitions: 1,
         variants: 1,
         before,
@@ -142,6 +153,11 @@ impl Sequence {
 
     const fn of_two(self) -> Self {
         Self { partitions: 2, ..self }
+    }
+
+    /// With a second log directory.
+    const fn moves(self) -> Self {
+        Self { dirs: 2, ..self }
     }
 }
 
@@ -255,6 +271,72 @@ const ALL: &[Sequence] = &[
         .os(),
 ];
 
+const MOVE: &[Do] = &[BeginMove, CopySome, Append, Commit, CopyAll, Append, Switch, Append, Commit];
+
+/// A partition moves to another log directory.
+const MOVES: &[Sequence] = &[
+    sequence("move", FILLED, MOVE).moves().varied(2),
+    sequence("move of segments", FILLED, MOVE).small().moves().varied(3),
+    sequence("move, pages", FILLED, MOVE).pages().segments(30_000).moves(),
+    sequence("move, os", FILLED, MOVE).small().os().moves().varied(2),
+    sequence("move, os, pages", FILLED, MOVE).pages().segments(20_000).os().moves(),
+    sequence("move of two", FILLED, MOVE).small().of_two().moves(),
+    sequence(
+        "move, transactions",
+        TOLD,
+        &[Transaction, Commit, BeginMove, CopyAll, EndTransaction, Switch, EndTransaction, Commit],
+    )
+    .small()
+    .moves()
+    .varied(2),
+    sequence(
+        "move of what was deleted",
+        LONG,
+        &[DeleteRecords, BeginMove, CopyAll, DeleteRecords, Switch, DeleteRecords, Append, Commit],
+    )
+    .moves()
+    .varied(3),
+    sequence(
+        "move of what was compacted",
+        AGED,
+        &[BeginMove, CopyAll, Switch, Append, Commit, Compact, RemoveBuried],
+    )
+    .small()
+    .compacted()
+    .moves(),
+    sequence(
+        "move back",
+        &[Start, Append, Append, Append, Commit, BeginMove, CopyAll, Switch, Append, Commit],
+        &[BeginMove, CopyAll, Append, Switch, Append, Commit, Checkpoint],
+    )
+    .small()
+    .moves()
+    .varied(2),
+    sequence(
+        "move that goes on",
+        &[Start, Append, Append, Commit, BeginMove, CopySome, Append, Append, Commit, Kill],
+        &[Start, Append, Commit, CopyAll, Append, Switch, Append, Commit],
+    )
+    .small()
+    .moves()
+    .varied(2),
+    sequence(
+        "move that goes on, pages",
+        &[Start, Append, Append, Commit, BeginMove, CopySome, Append, Step, Step, CopyAll, Kill],
+        &[Start, Append, Commit, CopyAll, Append, Switch, Append, Commit],
+    )
+    .pages()
+    .segments(30_000)
+    .moves(),
+    sequence(
+        "move over a clean stop",
+        &[Start, Append, Append, Commit, BeginMove, CopySome, Append],
+        &[StopCleanly, Start, CopyAll, Append, Switch, Append, StopCleanly],
+    )
+    .small()
+    .moves(),
+];
+
 struct LogScript {
     sequence: &'static Sequence,
     variant: u64,
@@ -265,7 +347,7 @@ pub(super) fn all() -> Vec<Box<dyn Script>> {
         (0..sequence.variants)
             .map(move |variant| Box::new(LogScript { sequence, variant }) as Box<dyn Script>)
     };
-    ALL.iter().flat_map(script).collect()
+    ALL.iter().chain(MOVES).flat_map(script).collect()
 }
 
 impl Script for LogScript {
@@ -321,8 +403,9 @@ impl World {
         let mut world = Self::new(7 + variant, false);
         let mut draw = world.draw.fork();
         world.swarm = Swarm {
-            dirs: 1,
+            dirs: sequence.dirs,
             partitions: sequence.partitions,
+            deaths: 0,
             batch_bytes: sequence.batch_bytes,
             limits: LogDirLimits { open_files: 8, tail_bytes: 1000 },
             rates: FaultRates::default(),
@@ -342,16 +425,18 @@ impl World {
             max_decompressed_bytes: 1 << 20,
             ..LogConfig::default()
         };
-        world.dirs.truncate(1);
+        let slots = (0..sequence.partitions).map(|number| Slot {
+            name: TopicPartition::new("t0", i32::try_from(number).unwrap_or(0)),
+            config: config.clone(),
+            host: None,
+            model: Model::default(),
+            moving: None,
+            noted: 0,
+            doubted: false,
+        });
+        world.dirs = (0..sequence.dirs).map(Dir::at).collect();
         if let Some(dir) = world.dirs.first_mut() {
-            dir.slots = (0..sequence.partitions)
-                .map(|number| Slot {
-                    name: TopicPartition::new("t0", i32::try_from(number).unwrap_or(0)),
-                    config: config.clone(),
-                    host: None,
-                    model: Model::default(),
-                })
-                .collect();
+            dir.slots = slots.collect();
         }
         world
     }
@@ -361,10 +446,10 @@ impl World {
         self.clock.advance_ms(5);
         match step {
             Do::Start => self.restart(),
-            Do::Step => self.commit(0),
-            Do::Commit => self.drain(0),
-            Do::Checkpoint => self.checkpoint(0),
-            Do::RemoveBuried => self.remove_buried(0),
+            Do::Step => self.in_each_dir(Self::commit),
+            Do::Commit => self.in_each_dir(Self::drain),
+            Do::Checkpoint => self.in_each_dir(Self::checkpoint),
+            Do::RemoveBuried => self.in_each_dir(Self::remove_buried),
             Do::StopCleanly => self.stop_cleanly(),
             Do::Scarce => {
                 self.disk.set_rates(FaultRates { no_space: 150_000, ..FaultRates::default() });
@@ -387,32 +472,55 @@ impl World {
             | Do::Truncate
             | Do::TruncateFully
             | Do::Compact
-            | Do::Retain => {
-                (0..self.swarm.partitions).try_for_each(|slot| self.play_in(slot, step))
+            | Do::Retain
+            | Do::BeginMove
+            | Do::CopySome
+            | Do::CopyAll
+            | Do::Switch => {
+                let slots = self.dirs.iter().flat_map(|dir| &dir.slots);
+                let names: Vec<_> = slots.map(|slot| slot.name.clone()).collect();
+                names.iter().try_for_each(|name| match self.place_of(name) {
+                    Some((dir, slot)) => self.play_in(dir, slot, step),
+                    None => Ok(()),
+                })
             }
         }
     }
 
-    fn play_in(&mut self, slot: usize, step: Do) -> Result<(), Stop> {
-        let (start, end) = self.model(0, slot).map_or((0, 0), |model| (model.start, model.end()));
+    fn in_each_dir(
+        &mut self,
+        mut act: impl FnMut(&mut Self, usize) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        (0..self.dirs.len()).try_for_each(|dir| act(self, dir))
+    }
+
+    fn play_in(&mut self, dir: usize, slot: usize, step: Do) -> Result<(), Stop> {
+        let (start, end) = self.model(dir, slot).map_or((0, 0), |model| (model.start, model.end()));
         match step {
-            Do::Append => self.append_data(0, slot, None),
-            Do::Replicate => self.append_replica(0, slot),
-            Do::Idempotent => self.append_idempotent(0, slot),
-            Do::Transaction => self.append_in_transaction(0, slot),
+            Do::Append => self.append_data(dir, slot, None),
+            Do::Replicate => self.append_replica(dir, slot),
+            Do::Idempotent => self.append_idempotent(dir, slot),
+            Do::Transaction => self.append_in_transaction(dir, slot),
             // Whichever producer has one.
-            Do::EndTransaction => (0..20).try_for_each(|_| self.end_transaction(0, slot)),
-            Do::NewEpoch => self.new_epoch(0, slot),
-            Do::Flush => self.flush(0, slot),
+            Do::EndTransaction => (0..20).try_for_each(|_| self.end_transaction(dir, slot)),
+            Do::NewEpoch => self.new_epoch(dir, slot),
+            Do::Flush => self.flush(dir, slot),
             Do::DeleteRecords => {
                 // What is to go must be durable.
-                let durable = self.host(0, slot).map_or(0, |host| host.log().durable_end().0);
-                self.delete_below(0, slot, (end / 2).min(durable))
+                let durable = self.host(dir, slot).map_or(0, |host| host.log().durable_end().0);
+                self.delete_below(dir, slot, (end / 2).min(durable))
             }
-            Do::Truncate => self.truncate_at(0, slot, i64::midpoint(start, end)),
-            Do::TruncateFully => self.truncate_fully(0, slot),
-            Do::Compact => self.compact(0, slot),
-            Do::Retain => (0..20).try_for_each(|_| self.retain(0, slot)),
+            Do::Truncate => self.truncate_at(dir, slot, i64::midpoint(start, end)),
+            Do::TruncateFully => self.truncate_fully(dir, slot),
+            Do::Compact => self.compact(dir, slot),
+            Do::Retain => (0..20).try_for_each(|_| self.retain(dir, slot)),
+            Do::BeginMove => self.begin_move(dir, slot),
+            Do::CopySome => self.copy_piece(dir, slot, 1).map(drop),
+            Do::CopyAll => {
+                while !self.copy_piece(dir, slot, 1000)? {}
+                Ok(())
+            }
+            Do::Switch => self.switch(dir, slot),
             Do::Start
             | Do::Step
             | Do::Commit
@@ -429,7 +537,10 @@ impl World {
         self.note_told();
         for dir in &mut self.dirs {
             dir.live = None;
-            dir.slots.iter_mut().for_each(|slot| slot.host = None);
+            for slot in &mut dir.slots {
+                slot.host = None;
+                slot.moving = None;
+            }
         }
     }
 
@@ -438,7 +549,15 @@ impl World {
         let slot = |slot: &Slot| {
             let mut model = slot.model.clone();
             model.written = model.durable;
-            Slot { name: slot.name.clone(), config: slot.config.clone(), host: None, model }
+            Slot {
+                name: slot.name.clone(),
+                config: slot.config.clone(),
+                host: None,
+                model,
+                moving: None,
+                noted: slot.noted,
+                doubted: false,
+            }
         };
         let dir = |dir: &Dir| Dir {
             path: dir.path.clone(),
@@ -476,6 +595,19 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_that_moved_is_found_where_it_is() {
+        let mut world = World::scripted(&sequence("", &[], &[]).moves(), 0);
+        let moves = [Start, Append, Commit, BeginMove, CopyAll, Append, Switch, Append, Commit];
+        let again = [Kill, Start, BeginMove, CopySome, Kill, Start, CopyAll, Switch, Kill, Start];
+        moves.into_iter().try_for_each(|step| world.play(step)).unwrap();
+        assert_eq!((world.slots_in(0), world.slots_in(1)), (0, 1));
+        again.into_iter().try_for_each(|step| world.play(step)).unwrap();
+        assert_eq!((world.slots_in(0), world.slots_in(1)), (1, 0));
+        assert_eq!((world.outcome.moves, world.outcome.moves_resumed), (2, 1));
+        world.finish().unwrap();
+    }
 
     #[test]
     fn a_truncation_that_was_not_begun_leaves_the_producers() {

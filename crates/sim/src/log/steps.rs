@@ -9,6 +9,7 @@ use ottla_protocol::{LeaderEpoch, Offset};
 use super::batches::{self, Made};
 use super::check::{read_all, same};
 use super::model::{Producer, Written};
+use super::moving::arriving;
 use super::swarm::Step;
 use super::{Host, Slot, World};
 use crate::choose::Choose;
@@ -21,12 +22,17 @@ impl World {
         let pause = self.draw.span(0, 20);
         self.clock.advance_ms(pause);
         let dir = self.draw.below(self.dirs.len());
-        let slot = self.draw.below(self.swarm.partitions);
+        let slot = self.draw.below(self.slots_in(dir).max(1));
         let step = self.swarm.weights.pick(&mut self.draw);
         if self.verbose {
             eprintln!("d{dir} p{slot} {step:?}");
         }
         self.perhaps_die_in(step);
+        let cuts = matches!(step, Step::Truncate | Step::TruncateFully);
+        if cuts || (step == Step::Compact && self.is_compacted(dir, slot)) {
+            // What was copied is not what there is then.
+            self.call_off(dir, slot)?;
+        }
         match step {
             Step::Append => self.append_data(dir, slot, None),
             Step::AppendReplica => self.append_replica(dir, slot),
@@ -49,6 +55,7 @@ impl World {
             Step::Compact => self.compact(dir, slot),
             Step::Retain => self.retain(dir, slot),
             Step::RemoveBuried => self.remove_buried(dir),
+            Step::Move => self.move_on(dir, slot),
             Step::Evict => {
                 if let Some(host) = self.host(dir, slot) {
                     host.log().evict_tail();
@@ -81,7 +88,7 @@ impl World {
         self.dirs.get(dir)?.slots.get(slot)?.host.clone()
     }
 
-    fn enqueue(&self, dir: usize, slot: usize) {
+    pub(super) fn enqueue(&self, dir: usize, slot: usize) {
         let live = self.dirs.get(dir).and_then(|dir| dir.live.as_ref());
         if let (Some(live), Some(host)) = (live, self.host(dir, slot)) {
             live.committer.enqueue(host);
@@ -411,7 +418,7 @@ impl World {
         }
     }
 
-    fn is_committing(&self, dir: usize) -> bool {
+    pub(super) fn is_committing(&self, dir: usize) -> bool {
         let live = self.dirs.get(dir).and_then(|dir| dir.live.as_ref());
         live.is_some_and(|live| live.group.is_some())
     }
@@ -557,9 +564,11 @@ impl World {
             let offset = offset(&slot.host.as_ref()?.log());
             Some((slot.name.clone(), offset))
         });
-        let offsets: Offsets = hosts
+        let mut offsets: Offsets = hosts
             .filter(|(_, offset)| which != OffsetCheckpoint::LogStart || *offset > Offset::ZERO)
             .collect();
+        let slots = self.dirs.iter().flat_map(|dir| &dir.slots);
+        offsets.extend(slots.filter_map(|slot| arriving(slot, dir, which, offset)));
         let log_dir = std::sync::Arc::clone(&live.log_dir);
         self.write_checkpoint(dir, which, offsets, &log_dir)
     }
@@ -665,12 +674,12 @@ impl World {
     /// After the last start: the log takes more, keeps it, and gives it out.
     pub(super) fn finish(&mut self) -> Result<(), Stop> {
         for dir in 0..self.dirs.len() {
-            for slot in 0..self.swarm.partitions {
+            for slot in 0..self.slots_in(dir) {
                 self.append_data(dir, slot, None)?;
                 self.append_idempotent(dir, slot)?;
             }
             self.drain(dir)?;
-            for slot in 0..self.swarm.partitions {
+            for slot in 0..self.slots_in(dir) {
                 self.read(dir, slot)?;
                 let told = self.host(dir, slot).map_or(0, |host| host.log().written_end().0);
                 let end = self.model(dir, slot).map_or(0, super::model::Model::end);

@@ -37,6 +37,7 @@ pub(super) enum Step {
     Compact,
     Retain,
     RemoveBuried,
+    Move,
 }
 
 const ALL: [(Step, usize); 22] = [
@@ -76,6 +77,12 @@ impl Weights {
             (step, weight)
         });
         Self { steps: steps.collect() }
+    }
+
+    /// Where partitions can move.
+    fn with_moves(mut self, draw: &mut Draw) -> Self {
+        self.steps.push((Step::Move, *draw.pick(&[0, 30, 90]).unwrap_or(&30)));
+        self
     }
 
     pub(super) fn pick(&self, draw: &mut Draw) -> Step {
@@ -135,7 +142,7 @@ impl Swarm {
             short_read: if beyond { rate(draw, 1, 4) } else { 0 },
             misdirected_read: if beyond { rate(draw, 1, 4) } else { 0 },
         };
-        Self {
+        let mut swarm = Self {
             dirs: if draw.one_in(4) { 2 } else { 1 },
             partitions: draw.range(1, 3),
             lives: draw.range(2, 5),
@@ -158,7 +165,11 @@ impl Swarm {
             clean_stops: *draw.pick(&[0, 200, 600]).unwrap_or(&200),
             derived_damage: *draw.pick(&[0, 0, 300]).unwrap_or(&0),
             beyond,
+        };
+        if swarm.dirs > 1 {
+            swarm.weights = swarm.weights.with_moves(draw);
         }
+        swarm
     }
 
     /// Settings of one partition.
