@@ -12,7 +12,7 @@ use crate::history::{Content, Found, Policy, Rule};
 use crate::payload::Place;
 use crate::reading;
 use crate::seeded::Seeded;
-use crate::wire::Client;
+use crate::wire::{Client, LogDir};
 use crate::world::{SETTING, World};
 
 /// How long something may be loading after the broker said that it is ready.
@@ -46,7 +46,31 @@ pub fn verify(world: &mut World, client: &mut Client, seeded: &mut Seeded) -> an
     }
     commits(world, client)?;
     settings(world, client)?;
+    places(world, client, &existing)?;
     Ok(seen)
+}
+
+/// Each partition is in one log directory.
+fn places(
+    world: &mut World,
+    client: &mut Client,
+    existing: &[(String, i32)],
+) -> anyhow::Result<()> {
+    // A move goes on after a start, and may end while it is asked.
+    let misplaced = |dirs: &Vec<LogDir>| -> Vec<String> {
+        let count = |partition: &(String, i32)| {
+            dirs.iter().filter(|(_, _, lying)| lying.contains(partition)).count()
+        };
+        let counted = existing.iter().map(|partition| (partition, count(partition)));
+        let wrong = counted.filter(|(_, count)| *count != 1);
+        wrong.map(|((name, at), count)| format!("{name}-{at} is in {count}")).collect()
+    };
+    let dirs = within(|| client.log_dirs(), |dirs: &Vec<LogDir>| misplaced(dirs).is_empty())?;
+    let wrong = misplaced(&dirs);
+    if !wrong.is_empty() {
+        world.wrong(Rule::Place, format!("{} log directories", wrong.join(", ")));
+    }
+    Ok(())
 }
 
 fn existing(world: &World) -> Vec<(String, i32)> {

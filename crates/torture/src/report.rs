@@ -35,6 +35,8 @@ pub struct Tally {
     pub undone: u64,
     /// Duplicates that were refused because a producer's snapshot holds its last batch only.
     pub forgotten: u64,
+    /// Partitions that were seen where they were moved to.
+    pub moved: u64,
     /// Starts of the broker.
     pub starts: u64,
     /// What went wrong.
@@ -64,6 +66,7 @@ impl Tally {
         self.verified += other.verified;
         self.undone += other.undone;
         self.forgotten += other.forgotten;
+        self.moved += other.moved;
         self.starts += other.starts;
         for (into, from) in [
             (&mut self.done, other.done),
@@ -134,8 +137,9 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "  as Kafka: {} deletions of records undone by a crash, {} duplicates refused",
-            tally.undone, tally.forgotten
+            "  as Kafka: {} deletions of records undone by a crash, {} duplicates refused; \
+             {} partitions moved",
+            tally.undone, tally.forgotten, tally.moved
         );
         let lost = tally.broken(Rule::Lost) + tally.broken(Rule::End);
         let refused = tally.broken(Rule::RefusedStart);
@@ -175,6 +179,7 @@ impl Report {
             "acknowledged": tally.acked,
             "deletions_undone": tally.undone,
             "duplicates_forgotten": tally.forgotten,
+            "partitions_moved": tally.moved,
             "starts": tally.starts,
             "verified": tally.verified,
             "records_read": tally.read,
@@ -212,12 +217,14 @@ fn kind(path: &str) -> String {
             _ if text.starts_with("__cluster_metadata") => "metadata",
             _ if text.starts_with("__consumer_offsets") => "offsets",
             _ if text.contains("-delete") => "deleted partition",
+            _ if text.contains("-future") => "copied partition",
             _ if number.is_some_and(|n| n.parse::<u32>().is_ok()) => "partition",
             _ => "",
         }
     };
     let own = part_of(name);
-    if !own.is_empty() && !name.contains('.') {
+    let is_aside = name.ends_with("-future") || name.ends_with("-delete");
+    if !own.is_empty() && (is_aside || !name.contains('.')) {
         return format!("{own} folder");
     }
     let is_number = |c: char| c.is_ascii_digit() || c == '-';
@@ -247,6 +254,7 @@ mod tests {
                 "before remove /data/x-0.0123abc-delete/00000000000000000000.index",
                 "before remove deleted partition .index",
             ),
+            ("after rename /data-b/whole-0.0123abc-future", "after rename copied partition folder"),
             ("ordered sync ", "ordered sync"),
         ];
         for (what, wanted) in named {

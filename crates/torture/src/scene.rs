@@ -29,6 +29,8 @@ pub struct Scene {
     stopped: AtomicBool,
     /// A fault is a cut of the power.
     power: AtomicBool,
+    /// Partitions move between log directories all the time.
+    moves: AtomicBool,
     /// The disk may be full.
     may_be_full: AtomicBool,
     /// Appends that were refused because the disk is full.
@@ -49,6 +51,7 @@ impl Scene {
             struck: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             power: AtomicBool::new(false),
+            moves: AtomicBool::new(false),
             may_be_full: AtomicBool::new(false),
             full: AtomicU64::new(0),
             judges_late: AtomicBool::new(false),
@@ -92,6 +95,17 @@ impl Scene {
     /// From now on a fault is a cut of the power.
     pub fn power(&self) {
         self.power.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on partitions move between log directories.
+    pub fn let_move(&self) {
+        self.moves.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether partitions move between log directories.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.moves.load(Ordering::SeqCst)
     }
 
     /// Whether the whole broker may fail.

@@ -17,12 +17,13 @@ use ottla_protocol::k19_create_topics::{CreatableTopic, CreatableTopicConfig};
 use ottla_protocol::k20_delete_topics::DeleteTopicState;
 use ottla_protocol::k21_delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_protocol::k32_describe_configs::DescribeConfigsResource;
+use ottla_protocol::k34_alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use ottla_protocol::k44_incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use ottla_protocol::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetFetchRequest, ProduceRequest, Records,
+    AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeConfigsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Records,
 };
 
 /// How long an answer may take before the broker counts as hung.
@@ -321,14 +322,29 @@ impl Client {
         Ok((result.error_code, value.unwrap_or_default().to_owned()))
     }
 
-    /// Log directories: error, path, and the partitions that lie there.
+    /// Asks for a partition to be moved to a log directory.
+    pub fn move_to(&mut self, topic: &str, partition: i32, path: &str) -> anyhow::Result<Code> {
+        let topics = vec![AlterReplicaLogDirTopic {
+            name: topic.into(),
+            partitions: vec![partition],
+            ..Default::default()
+        }];
+        let dirs = vec![AlterReplicaLogDir { path: path.into(), topics, ..Default::default() }];
+        let request = AlterReplicaLogDirsRequest { dirs, ..Default::default() };
+        let answer = self.connection.ask(2, &request)?;
+        let partition = answer.results.first().and_then(|topic| topic.partitions.first());
+        Ok(partition.context("no partition in the answer")?.error_code)
+    }
+
+    /// Log directories: error, path, and the partitions that lie there, without copies.
     pub fn log_dirs(&mut self) -> anyhow::Result<Vec<LogDir>> {
         let answer = self
             .connection
             .ask(4, &DescribeLogDirsRequest { topics: None, ..Default::default() })?;
         let dirs = answer.results.into_iter().map(|dir| {
             let partitions = dir.topics.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|p| (topic.name.to_string(), p.partition_index))
+                let lying = topic.partitions.iter().filter(|p| !p.is_future_key);
+                lying.map(|p| (topic.name.to_string(), p.partition_index))
             });
             (dir.error_code, dir.log_dir.to_string(), partitions.collect())
         });

@@ -89,6 +89,8 @@ pub struct World {
     pub undone: u64,
     /// Duplicates that were refused, as the producer's snapshot did not know them.
     pub forgotten: u64,
+    /// Partitions that were seen where they were moved to.
+    pub moved: u64,
     producers: HashSet<i64>,
     numbers: u64,
 }
@@ -106,6 +108,7 @@ impl World {
             acked: 0,
             undone: 0,
             forgotten: 0,
+            moved: 0,
             producers: HashSet::new(),
             numbers: 0,
         }

@@ -29,6 +29,8 @@ pub enum Rule {
     GroupOffset,
     /// A topic that should exist and does not, or the other way round.
     Topic,
+    /// A partition that is in no log directory, or in two.
+    Place,
     /// A setting that is not as it was acknowledged.
     Setting,
     /// A producer id that was handed out before.
@@ -62,6 +64,7 @@ impl Rule {
             Self::Timestamp => "timestamp",
             Self::GroupOffset => "group-offset",
             Self::Topic => "topic",
+            Self::Place => "place",
             Self::Setting => "setting",
             Self::ProducerId => "producer-id",
             Self::RefusedStart => "refused-start",

@@ -16,7 +16,7 @@ use crate::wire::{self, Client, Code};
 use crate::world::SETTING;
 
 /// The topic of committed offsets. A part of it lies in each log directory.
-const OFFSETS: &str = "__consumer_offsets";
+pub(super) const OFFSETS: &str = "__consumer_offsets";
 
 /// How long something is asked for that is not ready yet.
 const PATIENCE: Duration = Duration::from_secs(10);

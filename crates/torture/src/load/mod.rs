@@ -11,6 +11,7 @@ mod admin;
 mod batch;
 mod consume;
 mod idempotent;
+mod moves;
 mod plain;
 
 pub use admin::{append, create, create_topics, delete, delete_to, set};
@@ -56,6 +57,10 @@ impl Load {
             threads.spawn(|| client(scene, address, "producer", |c| plain::run(scene, c, second)));
             threads.spawn(|| client(scene, address, "consumer", |c| consume::run(scene, c)));
             threads.spawn(|| client(scene, address, "admin", |c| admin::run(scene, c, fourth)));
+            if scene.moves() {
+                let fifth = round.part(4);
+                threads.spawn(|| client(scene, address, "mover", |c| moves::run(scene, c, fifth)));
+            }
             let result = nemesis();
             if result.is_err() {
                 scene.stop();

@@ -108,10 +108,10 @@ impl<'a> Cluster<'a> {
         if self.before.exists() {
             std::fs::remove_dir_all(&self.before).context("cannot empty a folder")?;
         }
-        match self.recipe.data.first() {
-            Some(data) if data.is_dir() => copy_folder(data, &self.before),
-            _ => Ok(()),
+        for (number, data) in self.recipe.data.iter().enumerate().filter(|(_, d)| d.is_dir()) {
+            copy_folder(data, &self.before.join(format!("data-{number}")))?;
         }
+        Ok(())
     }
 
     /// Reads everything back, and creates the topics that are missing.
@@ -184,6 +184,7 @@ impl<'a> Cluster<'a> {
             tally.acked += std::mem::take(&mut world.acked);
             tally.undone += std::mem::take(&mut world.undone);
             tally.forgotten += std::mem::take(&mut world.forgotten);
+            tally.moved += std::mem::take(&mut world.moved);
             std::mem::take(&mut world.violations)
         };
         if violations.is_empty() {

@@ -20,6 +20,9 @@ const LOAD_MAX: Duration = Duration::from_millis(500);
 /// Bytes of a file system; the image is sparse.
 const DISK_BYTES: u64 = 192 << 20;
 
+/// Log directories beside the first.
+const MORE: [&str; 2] = ["data-b", "data-c"];
+
 /// Runs one episode.
 pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()> {
     create(episode)?.cycles(CYCLES, tally, cycle)
@@ -28,7 +31,7 @@ pub(super) fn run(episode: Episode<'_>, tally: &mut Tally) -> anyhow::Result<()>
 fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {
     let mut seeded = episode.seeded.part(1);
     let power = episode.order.mode == Mode::Power;
-    let ground = if power {
+    let mut ground = if power {
         let habit = seeded.one_of(&Habit::ALL).copied().unwrap_or(Habit::Usual);
         let disk = Mounted::create(episode.place, DISK_BYTES, habit)?;
         let root = disk.folder().to_owned();
@@ -36,6 +39,12 @@ fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {
     } else {
         Ground::plain(&episode, &["data"])?
     };
+    // In half of the clusters partitions move between two or three log directories.
+    let moves = seeded.once_in(2);
+    if moves {
+        let more = usize::try_from(seeded.between(1, 2))?;
+        ground.data.extend(MORE.iter().take(more).map(|name| ground.root.join(name)));
+    }
     let mut settings = settings();
     if episode.order.lie {
         settings.push("flush.mode=os".to_owned());
@@ -45,13 +54,20 @@ fn create(episode: Episode<'_>) -> anyhow::Result<Cluster<'_>> {
     if power {
         cluster.scene.power();
     }
+    if moves {
+        cluster.scene.let_move();
+    }
     Ok(cluster)
 }
 
 /// Start, verify, load, strike.
 fn cycle(cluster: &mut Cluster<'_>, seeded: &mut Seeded, tally: &mut Tally) -> anyhow::Result<()> {
-    let plan = Plan::draw(seeded, cluster.disk.is_some());
+    let moves = cluster.scene.moves();
+    let plan = Plan::draw(seeded, cluster.disk.is_some(), moves);
     Tally::count(&mut tally.grounds, cluster.ground);
+    if moves {
+        Tally::count(&mut tally.grounds, "with moves");
+    }
     cluster.scene.begin();
     if plan.from_start {
         cluster.scene.control.arm(&plan.fault)?;

@@ -45,7 +45,7 @@ const RARE: [Op; 8] = [
 
 impl Plan {
     /// Draws one.
-    pub(super) fn draw(seeded: &mut Seeded, power: bool) -> Self {
+    pub(super) fn draw(seeded: &mut Seeded, power: bool, moves: bool) -> Self {
         let linger = power && seeded.once_in(5);
         let action = if power { Action::Cut { linger } } else { Action::Kill };
         let from_start = seeded.once_in(4);
@@ -55,6 +55,12 @@ impl Plan {
             _ => End::Struck,
         };
         let mut fault = draw_fault(seeded, action, from_start);
+        let mut records = draw_records(seeded);
+        if moves && seeded.once_in(2) {
+            fault = Fault { when: fault.when, ..draw_in_move(seeded, action) };
+            // Long enough for some moves.
+            records += 400;
+        }
         if end != End::Struck && !from_start {
             // Nothing happens before the broker is asked to stop.
             fault.nth = u64::MAX;
@@ -62,7 +68,7 @@ impl Plan {
         Self {
             fault,
             from_start,
-            records: draw_records(seeded),
+            records,
             end,
             linger: Duration::from_micros(seeded.between(500, 15_000)),
         }
@@ -80,6 +86,29 @@ impl Plan {
 fn draw_records(seeded: &mut Seeded) -> u64 {
     let most = seeded.one_of(&[5, 50, 200, 600]).copied().unwrap_or(50);
     seeded.below(most)
+}
+
+/// A call that only a move between log directories makes, or that its last steps do.
+fn draw_in_move(seeded: &mut Seeded, action: Action) -> Fault {
+    let folder = seeded.one_of(&["-0", "-1"]).copied().unwrap_or_default();
+    let aside = seeded.one_of(&["-delete", "-future"]).copied().unwrap_or_default();
+    let (op, path, ending, most) = match seeded.below(8) {
+        // The copy gets the partition's name; its directory before and after.
+        0 | 1 => (Op::Rename, "-future", "-future", 3),
+        2 => (Op::SyncDir, "-future", "", 6),
+        // The old directory is put aside.
+        3 => (Op::Rename, "/", folder, 3),
+        // The checkpoints around it.
+        4 => (Op::Rename, "point-offset-checkpoint", "", 8),
+        // The copy's content.
+        5 => (Op::Write, "-future", "", 12),
+        6 => (Op::Sync, "-future", "", 12),
+        // What was put aside, or is copied anew, goes.
+        _ => (Op::Remove, aside, "", 9),
+    };
+    let nth = seeded.between(1, most);
+    let (path, ending) = (path.to_owned(), ending.to_owned());
+    Fault { action, when: When::Before, ops: vec![op], path, ending, nth }
 }
 
 fn draw_fault(seeded: &mut Seeded, action: Action, from_start: bool) -> Fault {
@@ -103,4 +132,20 @@ fn draw_fault(seeded: &mut Seeded, action: Action, from_start: bool) -> Fault {
         _ => (Op::ALL.to_vec(), u64::MAX),
     };
     Fault { action, when, ops, path: String::new(), ending: String::new(), nth }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_are_struck_where_there_are_any() {
+        let in_a_copy = |moves: bool| {
+            let mut seeded = Seeded::new(3);
+            let plans = (0..200).map(|_| Plan::draw(&mut seeded, true, moves));
+            plans.filter(|plan| plan.fault.path == "-future" && plan.fault.nth != u64::MAX).count()
+        };
+        assert!(in_a_copy(true) > 20);
+        assert_eq!(in_a_copy(false), 0);
+    }
 }
