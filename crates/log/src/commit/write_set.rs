@@ -253,11 +253,8 @@ impl WriteSet {
     /// All of it, at once.
     pub(crate) fn run(&mut self) -> Result<(), LogError> {
         self.write()?;
-        let copy = self.dir.path.as_os_str().as_encoded_bytes().ends_with(b"-future");
         for file in self.take_touched() {
-            if !(copy && planted("move-copy-not-synced")) {
-                file.sync_data()?;
-            }
+            file.sync_data()?;
         }
         self.finish()
     }
