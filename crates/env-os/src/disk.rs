@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,7 @@ use ottla_env::{
     Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, EntryKind, OpenMode,
 };
 
+use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::direct;
@@ -190,6 +192,15 @@ impl DiskFile for OsFile {
         Ok(done)
     }
 
+    fn read_no_further(&self) {
+        // Where it is not understood, more is read than needed.
+        let _hint = fadvise(&self.file, 0, None, Advice::Random);
+    }
+
+    fn fetch_ahead(&self, position: u64, len: u64) {
+        let _hint = fadvise(&self.file, position, NonZeroU64::new(len), Advice::WillNeed);
+    }
+
     fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> Result<Option<usize>, DiskError> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -210,7 +221,6 @@ impl DiskFile for OsFile {
     }
 
     fn read_in_passing(&self) {
-        use rustix::fs::{Advice, fadvise};
         // Read-ahead may be megabytes, which whoever needs the device now would have to wait for.
         // An advice that is not taken changes nothing but that.
         for advice in [Advice::Random, Advice::NoReuse] {

@@ -83,6 +83,14 @@ pub trait DiskFile: Send + Sync + Debug {
     /// it goes first. Does nothing where there is no such thing.
     fn read_in_passing(&self) {}
 
+    /// From now on a read fetches from the device what it asks for and nothing beyond, however the
+    /// reads follow each other: what is fetched in advance stands before everything that is written
+    /// meanwhile. A hint.
+    fn read_no_further(&self) {}
+
+    /// Begins to fetch `len` bytes from `position` on, without waiting for them. A hint.
+    fn fetch_ahead(&self, _position: u64, _len: u64) {}
+
     /// Writes all `slices`, one after the other, from `position` on. A gap before `position`
     /// reads as zeros.
     ///

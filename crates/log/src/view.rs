@@ -20,6 +20,8 @@ use crate::txn_index::{self, AbortedTransaction};
 /// Bytes read beyond what was asked for, so that one read is enough although the index only
 /// knows a batch some `index.interval.bytes` before the wanted one.
 const SLACK: usize = 8192;
+/// Whoever reads less at a time from the device has so much fetched at once.
+const PIECE: usize = 1 << 20;
 /// Bytes read at a time while walking over headers.
 const WALK: usize = 16 * 1024;
 /// The bound of a segment that may have grown since the view was made.
@@ -124,7 +126,12 @@ impl LogView {
     ) -> Result<Option<Fetched>, LogError> {
         let written = segment.written();
         let file = segment.log_file()?;
+        // A piece is large enough for the device; who writes must not wait for many of them.
+        file.read_no_further();
         let from = segment.place_before(request.from)?;
+        if request.max_bytes < PIECE {
+            file.fetch_ahead(from.position, PIECE as u64);
+        }
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
         let buffers = &self.dir.log_dir.read_buffers;
         let (mut start, before) = match find(&*file, buffers, from, written, request.from, want)? {
@@ -173,6 +180,7 @@ impl LogView {
         let bound = self.segments.get(after).map_or(GROWING, |s| s.base);
         let position = segment.known_place(request.from)?;
         let file = segment.log_file_if_open()?;
+        file.read_no_further();
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
         // All at once: that tells the system how much is going to be read.
         let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);

@@ -86,14 +86,14 @@ mod tests {
             over.extend(run(&mut client, &case));
         }
         topics.verify(&mut client);
-        let max = [(20.0, 3_500.0), (31.0, 85_000.0), (17.0, 85_000.0)];
+        let max = [(20.0, 3_500.0), (31.0, 12_500.0), (10.0, 12_500.0)];
         for case in topics.fetches(&mut client, "memory", max) {
             over.extend(run(&mut client, &case));
         }
         node.stop().unwrap();
         // After a start nothing is in memory.
         let (node, mut client) = start(folder.path());
-        let max = [(54.0, 10_000.0), (60.0, 1_450_000.0), (17.0, 85_000.0)];
+        let max = [(29.0, 7_200.0), (36.0, 1_350_000.0), (10.0, 12_500.0)];
         for case in topics.fetches(&mut client, "files", max) {
             over.extend(run(&mut client, &case));
         }
