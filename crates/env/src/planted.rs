@@ -30,6 +30,7 @@ pub const PLANTED: &[&str] = &[
     "durable-end-before-sync",
     "closed-indexes-synced-late",
     "rollback-names-not-synced",
+    "move-copy-not-synced",
     "move-checkpoint-after-promotion",
     "move-aside-before-copied",
     "move-trusts-any-copy",

@@ -7,7 +7,7 @@ use crate::process;
 /// What the test run does: seeds of both worlds, states after crashes, and
 /// the mistakes made on purpose.
 const SHORT: [&[&str]; 3] =
-    [&["--seeds", "12000"], &["--enumerate", "60000"], &["--planted", "30000"]];
+    [&["--seeds", "12000"], &["--enumerate", "40000"], &["--planted", "30000"]];
 
 /// Builds and runs; `options` are those of the simulator.
 pub(crate) fn run(root: &Path, options: &[String]) -> anyhow::Result<()> {
