@@ -283,6 +283,11 @@ impl LogDir {
         }
     }
 
+    /// Gives memory back that reads of files have used and nobody has needed since the last call.
+    pub fn give_back_idle(&self) {
+        self.read_buffers.give_back_idle();
+    }
+
     pub(crate) fn bury(&self, files: Vec<PathBuf>, delay: Millis) {
         if !files.is_empty() {
             self.buried.lock().push(Buried { files, delay, since: None });

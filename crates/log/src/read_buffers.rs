@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -18,6 +19,8 @@ const KEPT_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffers {
     kept: Mutex<Vec<Vec<u8>>>,
+    /// Somebody has read since [`ReadBuffers::give_back_idle`] was called last.
+    used: AtomicBool,
 }
 
 /// Memory for one read; given back when dropped, and when the [`Bytes`] that it became are.
@@ -35,12 +38,20 @@ impl ReadBuffers {
         if !(SIZE_MIN..=SIZE_MAX).contains(&len) {
             return ReadBuffer { bytes: vec![0; len], len, home: None };
         }
+        self.used.store(true, Ordering::Relaxed);
         let mut bytes = self.kept.lock().pop().unwrap_or_default();
         if bytes.len() < len {
             // What was there is read over: a larger one is not filled by copying.
             bytes = vec![0; len.next_multiple_of(64 << 10)];
         }
         ReadBuffer { bytes, len, home: Some(Arc::clone(self)) }
+    }
+
+    /// Gives back what is kept, when nobody has read since the last call.
+    pub(crate) fn give_back_idle(&self) {
+        if !self.used.swap(false, Ordering::Relaxed) {
+            self.kept.lock().clear();
+        }
     }
 }
 
@@ -127,5 +138,9 @@ mod tests {
             assert_eq!(buffer.into_bytes(0..len).len(), len);
         }
         assert_eq!(buffers.kept.lock().len(), KEPT_MAX);
+        buffers.give_back_idle();
+        assert_eq!(buffers.kept.lock().len(), KEPT_MAX, "they were used");
+        buffers.give_back_idle();
+        assert!(buffers.kept.lock().is_empty());
     }
 }

@@ -40,8 +40,11 @@ impl Partitions {
         }
     }
 
-    /// Idle work: memory of idle tails.
+    /// Idle work: memory of idle tails, and of reads.
     pub(crate) fn tick(&self, now: Millis) {
+        for volume in &self.volumes {
+            volume.dir.give_back_idle();
+        }
         for hosted in self.attention.take(Due::Tail, HostedPartition::noted) {
             hosted.on_tick(now);
             if hosted.with_log(PartitionLog::tail_bytes) > 0 {
