@@ -90,6 +90,10 @@ impl FutureLog {
     ) -> Result<Self, LogError> {
         let dir = PartitionDir::named(log_dir, name);
         let (log, _report) = PartitionLog::open_in(dir, partition, options)?;
+        // What an earlier copy, or the log itself, had here on stable storage is not what this one
+        // has: a start would take an unfinished write for damage.
+        log.note_durable_end();
+        log_dir.write_durable_ends()?;
         Ok(Self { log, log_dir: Arc::clone(log_dir), name: name.to_owned() })
     }
 

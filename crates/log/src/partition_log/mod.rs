@@ -236,7 +236,7 @@ impl PartitionLog {
     }
 
     /// For who writes down, beside the commits, how far they are.
-    fn note_durable_end(&self) {
+    pub(crate) fn note_durable_end(&self) {
         let Some(key) = self.durable_end_key() else { return };
         // A commit may end after the log was given up, and then nobody would forget it any more.
         if self.dir.is_retired() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_env::memory::{MemoryDisk, Survival};
-use ottla_env::{DiskErrorKind, Rng, SeededRng};
+use ottla_env::{Disk, DiskErrorKind, OpenMode, Rng, SeededRng};
 use ottla_log::{
     CopyError, DirState, FutureLog, LogConfig, LogDir, LogError, OpenOptions, PartitionLog,
     future_dir,
@@ -296,4 +296,31 @@ fn a_power_cut_at_any_moment_leaves_one_that_has_everything() {
     }
     // It was cut where it matters, too.
     assert!(cuts > 400 && twice > 4 && moved > 40, "{cuts} cuts, {twice} twice, {moved} moved");
+}
+
+#[test]
+fn what_was_durable_of_another_copy_is_not_said_of_this_one() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    write(&mut log, 5, 100).unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    assert!(b.write_durable_ends().unwrap());
+    copy.close().unwrap();
+    b.remove(&future_dir(&tp(), UNIQUE).unwrap()).unwrap();
+    // The log lost its end, which was in the page cache alone.
+    log.truncate_to(Offset(2), NOW).unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    drop(exchange(&mut log, copy, &small()).unwrap());
+    drop((log, b));
+    // What came then was torn.
+    let path = Path::new("/b/t-0/00000000000000000000.log");
+    let file = disk.open(path, OpenMode::Write).unwrap();
+    file.write_at(&[Bytes::from(vec![0; 300])], file.len().unwrap()).unwrap();
+    let b = log_dir(&disk, Path::new("/b"));
+    b.begin_load().unwrap();
+    let (log, report) = PartitionLog::open(&b, &tp(), options(&small())).unwrap();
+    assert_eq!((log.log_end(), report.warnings.len()), (Offset(2), 1));
 }
