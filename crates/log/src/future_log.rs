@@ -125,14 +125,17 @@ impl FutureLog {
         if self.log.log_start() == end || planted("move-trusts-any-copy") {
             return Ok(true);
         }
-        if end > up_to || end <= original.log_start() {
+        let here = self.log.view();
+        let begin = here.segments.first().map_or(end, |first| first.base);
+        if end > up_to || end <= original.log_start() || begin > original.log_start() {
             return Ok(false);
         }
+        here.check_whole()?;
         let last = |view: &LogView, up_to| {
             let from = Offset(end.get() - 1);
             view.read(&ReadRequest { from, up_to, max_bytes: 1, at_least_one: true })
         };
-        let (here, there) = (last(&self.log.view(), end)?, last(original, up_to)?);
+        let (here, there) = (last(&here, end)?, last(original, up_to)?);
         let header = |batches: &[bytes::Bytes]| {
             let first = batches.first()?;
             let header = BatchHeader::parse(first).ok()?;

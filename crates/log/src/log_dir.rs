@@ -515,14 +515,22 @@ impl LogDir {
         Ok(self.disk.sync_dir(&self.path)?)
     }
 
-    /// Removes a directory that was moved aside, with all in it.
+    /// Removes a directory that was moved aside, or a copy, with all in it.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn remove(&self, name: &str) -> Result<(), LogError> {
         let aside = names::parse_dir(name).is_some_and(|(_, state)| state != DirState::Live);
         assert!(aside, "only what was moved aside is removed, not {name:?}");
-        self.disk.remove_dir_all(&self.path.join(name))?;
+        let mut path = self.path.join(name);
+        if let Some(doomed) = names::deleted_copy(name) {
+            // Files go one by one, and what a crash leaves of a copy must not be taken for one.
+            let doomed = self.path.join(doomed);
+            self.with_reserve(|| self.disk.rename(&path, &doomed))?;
+            self.disk.sync_dir(&self.path)?;
+            path = doomed;
+        }
+        self.disk.remove_dir_all(&path)?;
         Ok(self.disk.sync_dir(&self.path)?)
     }
 

@@ -90,6 +90,11 @@ pub fn future_dir(partition: &TopicPartition, unique: Uuid) -> Option<String> {
     (name.len() <= 255).then_some(name)
 }
 
+/// The name that a copy gets before it is removed; `None` when this is none of a copy.
+pub(crate) fn deleted_copy(name: &str) -> Option<String> {
+    Some(format!("{}-delete", name.strip_suffix("-future")?))
+}
+
 pub(crate) const LOG: &str = ".log";
 pub(crate) const OFFSET_INDEX: &str = ".index";
 pub(crate) const TIME_INDEX: &str = ".timeindex";

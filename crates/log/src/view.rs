@@ -91,6 +91,15 @@ impl LogView {
         Ok(Fetched::empty(request.from))
     }
 
+    /// Whether anything is missing between two segments, as [`LogView::read`] would find it.
+    pub(crate) fn check_whole(&self) -> Result<(), LogError> {
+        let nexts = self.segments.iter().skip(1);
+        self.segments
+            .iter()
+            .zip(nexts)
+            .try_for_each(|(segment, next)| self.check_gap(segment, next.base))
+    }
+
     /// A closed segment ends before `next`, where the one behind it begins. In a log that was never
     /// compacted its end is lost, and that is told instead of left out.
     fn check_gap(&self, segment: &Segment, next: Offset) -> Result<(), LogError> {

@@ -324,3 +324,42 @@ fn what_was_durable_of_another_copy_is_not_said_of_this_one() {
     let (log, report) = PartitionLog::open(&b, &tp(), options(&small())).unwrap();
     assert_eq!((log.log_end(), report.warnings.len()), (Offset(2), 1));
 }
+
+#[test]
+fn what_a_crash_leaves_of_a_copy_that_was_being_removed_is_none() {
+    let disk = MemoryDisk::new();
+    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
+    let (mut log, _) = open(&a, small());
+    write(&mut log, 40, 300).unwrap();
+    let name = future_dir(&tp(), UNIQUE).unwrap();
+    let mut copy = future(&b, &small()).unwrap();
+    copy_all(&mut copy, &log, 700).unwrap();
+    assert!(copy.is_copy_of(&log.view(), log.written_end()).unwrap());
+    copy.close().unwrap();
+    // Without its first segment, or one in the middle, it would not be one.
+    let folder = Path::new("/b").join(&name);
+    let mut segments: Vec<_> = disk
+        .list(&folder)
+        .unwrap()
+        .into_iter()
+        .filter(|entry| entry.name.ends_with(".log"))
+        .map(|entry| folder.join(entry.name))
+        .collect();
+    segments.sort();
+    assert!(segments.len() > 3);
+    for missing in [&segments[0], &segments[1], &segments[2]] {
+        let kept = disk.files()[missing].clone();
+        disk.remove_file(missing).unwrap();
+        let is_copy = future(&b, &small())
+            .map(|copy| copy.is_copy_of(&log.view(), log.written_end()).unwrap_or_default());
+        assert!(!is_copy.unwrap_or_default(), "{}", missing.display());
+        disk.write_atomically(missing, kept.into()).unwrap();
+    }
+    // And it has another name before anything of it is gone.
+    disk.set_fault(Some(Box::new(|verb, _| (verb == "remove").then_some(DiskErrorKind::Io))));
+    assert!(b.remove(&name).is_err());
+    disk.crash(|_| Survival::Nothing);
+    let b = log_dir(&disk, Path::new("/b"));
+    let left: Vec<DirState> = b.list().unwrap().into_iter().map(|entry| entry.state).collect();
+    assert_eq!(left, [DirState::Delete]);
+}
