@@ -13,7 +13,7 @@ use ottla_protocol::{
 use ottla_records::BatchOptions;
 
 use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
-use crate::fixture::{Client, LIMIT, Running, World, set};
+use crate::fixture::{Client, LIMIT, Running, World, set, until};
 
 const MIB: u64 = 1 << 20;
 /// So many small steps are more than any test needs.
@@ -56,7 +56,13 @@ fn write_until_taken(client: &mut Client, name: &'static str) -> i64 {
     panic!("records are never taken again");
 }
 
+/// acks=1 is answered before the record is safe, and only then others see it.
+fn until_seen(client: &mut Client, name: &'static str, end: i64) {
+    until(|| fetched(client, &fetch(name, &[end - 1]))[0].high_watermark == end);
+}
+
 fn read_to(client: &mut Client, name: &'static str, end: i64) {
+    until_seen(client, name, end);
     let mut at = 0;
     while at < end {
         let found = fetched(client, &fetch(name, &[at]));
@@ -192,6 +198,7 @@ fn to_the_brim_and_back_by_deleting_records() {
     let mut client = running.client();
     create(&mut client, "orders");
     let end = write_until_refused(&mut client, "orders", 10_001);
+    until_seen(&mut client, "orders", end);
     // Not a byte is left, but for what is kept back.
     let used: usize = world.disk.files().values().map(Vec::len).sum();
     world.disk.set_capacity(used as u64);
