@@ -6,7 +6,7 @@ mod write_set;
 
 pub use committer::{CommitTarget, Committer, Group, Stage};
 pub use write_set::WriteSet;
-pub(crate) use write_set::{Op, remove, touch_aborted, write_index};
+pub(crate) use write_set::{Op, remove, write_index};
 
 use ottla_protocol::Offset;
 

@@ -69,7 +69,8 @@ pub struct WriteSet {
     pub(crate) durable_end: Offset,
     /// Whether the batches themselves are synced (`flush.mode`).
     pub(crate) sync_batches: bool,
-    /// Has batches that were written before and not synced.
+    /// The last segment, when there are batches that were written before and not synced: they are
+    /// in it, or in one that this set closes, which is synced then.
     pub(crate) sync_active: Option<Arc<Segment>>,
     /// Files to be synced; kept open since the write, so that no error is missed.
     touched: Vec<Arc<dyn DiskFile>>,
@@ -107,10 +108,6 @@ impl WriteSet {
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
         let mut closed: Vec<Arc<dyn DiskFile>> = Vec::new();
         let mut created = false;
-        if let Some(segment) = &self.sync_active {
-            touch(&mut self.touched, segment.log_file()?);
-            touch_aborted(&mut self.touched, segment)?;
-        }
         for op in &self.ops {
             match op {
                 Op::Create(segment) => {
@@ -175,6 +172,11 @@ impl WriteSet {
                 // After the syncs: nothing may go before what replaces it is safe.
                 Op::Replace { .. } | Op::Remove { .. } | Op::Bury { .. } => {}
             }
+        }
+        // Only now, as it may be of this set.
+        if let Some(segment) = &self.sync_active {
+            touch(&mut self.touched, segment.log_file()?);
+            touch_aborted(&mut self.touched, segment)?;
         }
         Ok(())
     }
@@ -272,10 +274,7 @@ fn touch(touched: &mut Vec<Arc<dyn DiskFile>>, file: Arc<dyn DiskFile>) {
 }
 
 /// The segment's index of aborted transactions, if it has one, is to be synced.
-pub(crate) fn touch_aborted(
-    touched: &mut Vec<Arc<dyn DiskFile>>,
-    segment: &Segment,
-) -> Result<(), LogError> {
+fn touch_aborted(touched: &mut Vec<Arc<dyn DiskFile>>, segment: &Segment) -> Result<(), LogError> {
     match segment.dir.disk().open(&segment.path(names::TXN_INDEX), OpenMode::Write) {
         Ok(file) => touch(touched, file),
         Err(error) if error.is_not_found() => {}

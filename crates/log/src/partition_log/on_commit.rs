@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_env::planted;
-
 use ottla_protocol::Offset;
 
 use super::PartitionLog;
-use crate::commit::{CommitEvent, Op, WriteSet, touch_aborted};
+use crate::commit::{CommitEvent, Op, WriteSet};
 use crate::config::FlushMode;
 use crate::error::LogError;
+use crate::segment::Segment;
 
 impl PartitionLog {
     /// Takes what is queued; `None` when it is nothing.
@@ -32,12 +32,10 @@ impl PartitionLog {
         self.in_flight = true;
         self.taken_bytes = self.uncommitted_bytes;
         let mut set = WriteSet::new(&self.dir, ops, self.log_end);
-        // Written while the mode was another: this set need not have anything for that segment.
-        set.sync_active =
-            (self.durable_end < self.written_end).then(|| Arc::clone(self.active_segment()));
-        if self.config.flush_mode == FlushMode::Os {
+        if self.config.flush_mode == FlushMode::Durable {
+            set.sync_active = self.unsynced();
+        } else {
             set.sync_batches = false;
-            set.sync_active = None;
             // Closed segments are synced in any mode.
             let sealed = set.ops.iter().any(|op| matches!(op, Op::Seal(_)));
             set.durable_end = if planted("os-mode-claims-durable") {
@@ -49,6 +47,11 @@ impl PartitionLog {
             };
         }
         Some(set)
+    }
+
+    /// The last segment, when batches were written with `flush.mode=os` and are not synced yet.
+    fn unsynced(&self) -> Option<Arc<Segment>> {
+        (self.durable_end < self.written_end).then(|| Arc::clone(self.active_segment()))
     }
 
     /// The committer's report.
@@ -102,21 +105,10 @@ impl PartitionLog {
         let mut set = WriteSet::new(&self.dir, std::mem::take(&mut self.pending), self.log_end);
         self.queued = false;
         self.active.index_queued = false;
+        set.sync_active = self.unsynced();
         let path = self.dir.path.as_os_str().as_encoded_bytes();
         let is_unsynced = planted("move-copy-not-synced") && path.ends_with(b"-future");
-        let synced = if is_unsynced { set.write().and_then(|()| set.finish()) } else { set.run() };
-        let done = synced.and_then(|()| {
-            // With `flush.mode=os` earlier writes are not synced yet.
-            let active = self.active_segment();
-            if self.durable_end < self.log_end && !is_unsynced {
-                let mut files = vec![active.log_file()?];
-                touch_aborted(&mut files, active)?;
-                files.iter().try_for_each(|file| Ok(file.sync_data()?))
-            } else {
-                Ok(())
-            }
-        });
-        match done {
+        match if is_unsynced { set.write().and_then(|()| set.finish()) } else { set.run() } {
             Ok(()) => {
                 self.written_end = self.log_end;
                 self.durable_end = self.log_end;

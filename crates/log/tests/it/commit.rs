@@ -428,3 +428,32 @@ fn what_was_written_in_os_mode_is_durable_no_sooner_than_it_is_synced() {
     disk.crash(|_| Survival::Nothing);
     assert_eq!(disk.files()[path], before);
 }
+
+#[test]
+fn what_was_written_in_os_mode_is_synced_also_when_the_segment_ends_with_it() {
+    let disk = MemoryDisk::new();
+    let os = LogConfig { flush_mode: FlushMode::Os, ..small() };
+    let (hosts, committer) = hosts(&disk, &os, 1);
+    let commit = |size| {
+        append(&mut hosts[0].log.lock().unwrap(), batch(&[NOW.0], size));
+        committer.enqueue(Arc::clone(&hosts[0]));
+        let mut group = committer.gather().unwrap();
+        committer.write(&mut group);
+        committer.sync(group)
+    };
+    assert_eq!(commit(50), Stage::Durable);
+    hosts[0].log.lock().unwrap().set_config(small());
+    let segment = usize::try_from(small().segment_bytes).unwrap();
+    assert_eq!(commit(segment - 100), Stage::Durable);
+    assert_eq!(hosts[0].log.lock().unwrap().durable_end(), Offset(2));
+    let before = disk.files();
+    assert_eq!(
+        before.keys().filter(|path| path.extension().is_some_and(|e| e == "log")).count(),
+        2
+    );
+    disk.crash(|_| Survival::Nothing);
+    let logs = before.into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log"));
+    for (path, content) in logs {
+        assert_eq!(disk.files()[&path], content, "{}", path.display());
+    }
+}
