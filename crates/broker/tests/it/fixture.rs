@@ -102,9 +102,18 @@ impl World {
     /// What a broker with these settings is started with: one listener on the loopback address,
     /// at a port that the system chooses.
     pub(crate) fn broker_start(&self, settings: &[(&str, &str)]) -> BrokerStart {
+        self.broker_start_on(&self.any_disk(), settings)
+    }
+
+    /// The same with the log directories as this disk shows them.
+    pub(crate) fn broker_start_on(
+        &self,
+        disk: &Arc<dyn Disk>,
+        settings: &[(&str, &str)],
+    ) -> BrokerStart {
         let mut properties: BrokerProperties = settings.iter().copied().collect();
         properties.set("node.id", "1");
-        let open = |dir| LogDir::open(self.any_disk(), dir, LogDirLimits::default()).unwrap();
+        let open = |dir| LogDir::open(Arc::clone(disk), dir, LogDirLimits::default()).unwrap();
         BrokerStart {
             node: NodeId(1),
             cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),

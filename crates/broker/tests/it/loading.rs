@@ -1,14 +1,12 @@
 //! Many partitions, and partitions whose logs are not open yet or cannot be opened: what clients
 //! are told, what checkpoints keep, what a stop and the next start make of it.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use ottla_broker::Broker;
-use ottla_env::memory::{MemoryDisk, Survival};
-use ottla_env::{Disk, DiskError, DiskErrorKind, DiskFile, DiskLock, DiskSpace, Entry, OpenMode};
-use ottla_log::{LogDir, LogDirLimits};
+use ottla_env::memory::Survival;
+use ottla_env::{Disk, DiskErrorKind};
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_protocol::k21_delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_protocol::{DeleteRecordsRequest, ErrorCode, ListOffsetsRequest};
@@ -18,100 +16,49 @@ use parking_lot::{Condvar, Mutex};
 use crate::coordinator::{self, committed};
 use crate::data::{batch, delete, fetch, fetched, produce, produced, values, write};
 use crate::fixture::{Client, LIMIT, Running, World, create, until};
+use crate::hooked::{Hook, Hooked};
 
 const CLEAN: &str = ".kafka_cleanshutdown";
 
-/// A disk on which whoever looks for a path that begins like this waits.
-#[derive(Clone)]
-struct Gated {
-    disk: MemoryDisk,
-    gate: Arc<Gate>,
-}
-
+/// Whoever looks for a path that begins like this waits. Opening a log begins with reading a file of
+/// its, creating one with looking for its directory.
 struct Gate {
     prefix: &'static str,
     closed: Mutex<bool>,
     opened: Condvar,
 }
 
-impl Gated {
-    fn new(disk: &MemoryDisk, prefix: &'static str) -> Self {
-        let gate = Gate { prefix, closed: Mutex::new(true), opened: Condvar::new() };
-        Self { disk: disk.clone(), gate: Arc::new(gate) }
+impl Gate {
+    fn open(&self) {
+        *self.closed.lock() = false;
+        self.opened.notify_all();
     }
+}
 
-    fn wait(&self, path: &Path) {
-        if path.to_string_lossy().starts_with(self.gate.prefix) {
-            let mut closed = self.gate.closed.lock();
+impl Hook for Gate {
+    fn before(&self, path: &Path) {
+        if path.to_string_lossy().starts_with(self.prefix) {
+            let mut closed = self.closed.lock();
             while *closed {
-                self.gate.opened.wait(&mut closed);
+                self.opened.wait(&mut closed);
             }
         }
-    }
-
-    fn open_gate(&self) {
-        *self.gate.closed.lock() = false;
-        self.gate.opened.notify_all();
-    }
-}
-
-impl fmt::Debug for Gated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gated")
-    }
-}
-
-impl Disk for Gated {
-    /// Opening a log begins with reading a file of its.
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        self.wait(path);
-        self.disk.open(path, mode)
-    }
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.create_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_dir_all(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
-        self.disk.list(dir)
-    }
-    /// Creating one with looking for its directory.
-    fn exists(&self, path: &Path) -> Result<bool, DiskError> {
-        self.wait(path);
-        self.disk.exists(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
-        self.disk.sync_dir(dir)
-    }
-    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
-        self.disk.sync_volume(dir)
-    }
-    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
-        self.disk.lock(path)
-    }
-    fn space(&self, path: &Path) -> Result<DiskSpace, DiskError> {
-        self.disk.space(path)
     }
 }
 
 /// Starts a broker that cannot open the logs whose paths begin so, until the gate is opened.
-fn start_gated(world: &World, prefix: &'static str, settings: &[(&str, &str)]) -> (Running, Gated) {
-    let gated = Gated::new(&world.disk, prefix);
-    let mut start = world.broker_start(settings);
-    start.log_dirs.clear();
-    let disk: Arc<dyn Disk> = Arc::new(gated.clone());
-    start.log_dirs.push(LogDir::open(disk, &World::dir(), LogDirLimits::default()).unwrap());
+fn start_gated(
+    world: &World,
+    prefix: &'static str,
+    settings: &[(&str, &str)],
+) -> (Running, Arc<Gate>) {
+    let gate = Arc::new(Gate { prefix, closed: Mutex::new(true), opened: Condvar::new() });
+    let disk: Arc<dyn Disk> = Arc::new(Hooked((*world.disk).clone(), Arc::clone(&gate)));
+    let start = world.broker_start_on(&disk, settings);
     let controller = start.controller.clone();
     let broker = Broker::start(start).unwrap();
     assert!(!broker.wait_until_open(Some(std::time::Duration::ZERO)), "nothing was kept waiting");
-    (Running { controller, broker }, gated)
+    (Running { controller, broker }, gate)
 }
 
 fn end(client: &mut Client, topic: &'static str, partition: i32) -> (ErrorCode, i64) {
@@ -233,7 +180,7 @@ fn a_partition_that_is_being_opened_is_asked_for_again() {
     assert_eq!(end(&mut client, "slow", 0).0, ErrorCode::NotLeaderOrFollower);
     let answer = &fetched(&mut client, &fetch("slow", &[0]))[0];
     assert_eq!(ErrorCode::from(answer.error_code), ErrorCode::NotLeaderOrFollower);
-    gated.open_gate();
+    gated.open();
     assert!(running.broker.wait_until_open(Some(LIMIT)));
     assert_eq!(write(&mut client, "slow", b"two"), 1);
     assert_eq!(read(&mut client, "slow", 0), [b"one", b"two"]);
@@ -257,7 +204,7 @@ fn a_topic_that_is_deleted_while_it_is_opened_is_gone() {
         read(&mut client, "slow", 0)
     });
     // The deletion waits for who is at work in the directory.
-    gated.open_gate();
+    gated.open();
     assert_eq!(deleting.join().unwrap(), [b"new"]);
     running.stop();
     let aside = |name: &&String| name.starts_with("slow-0.") && name.ends_with("-delete");
@@ -279,7 +226,7 @@ fn groups_are_told_to_wait_while_their_log_is_opened() {
     coordinator::find(&mut client);
     assert_eq!(committed(&mut client).1, ErrorCode::CoordinatorLoadInProgress);
     assert_eq!(coordinator::commit(&mut client, 8, "m"), ErrorCode::CoordinatorLoadInProgress);
-    gated.open_gate();
+    gated.open();
     assert!(running.broker.wait_until_open(Some(LIMIT)));
     let mut found = committed(&mut client);
     while found.1 == ErrorCode::CoordinatorLoadInProgress {

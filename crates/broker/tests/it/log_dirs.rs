@@ -190,10 +190,8 @@ fn what_cannot_be_moved_is_refused_as_in_kafka() {
     assert_eq!(alter(&mut client, to, long, 0), ErrorCode::InvalidTopicException);
     // What is not there yet is created where it was wanted.
     for (name, path) in [("a", to), ("b", to), ("c", to)] {
-        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
-        create(&mut client, name);
+        create_at(&running, &world, name, path);
         assert!(is_at(&mut client, name, path), "{name}");
-        until(|| noted(&running, name) == id_of(&world, path));
     }
     let failing = std::path::PathBuf::from(to);
     world.disk.set_fault(Some(Box::new(move |verb, path| {
@@ -304,9 +302,7 @@ fn a_copy_whose_log_is_gone_is_the_log_where_the_metadata_has_it_and_stays_elsew
     let running = world.start(&[]);
     let mut client = running.client();
     for (name, path) in [("noted", "/data"), ("other", "/more")] {
-        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
-        create(&mut client, name);
-        until(|| noted(&running, name) == id_of(&world, path));
+        create_at(&running, &world, name, path);
         write(&mut client, name, b"before");
     }
     running.stop();
@@ -710,9 +706,7 @@ fn a_directory_that_cannot_be_read_at_start_takes_only_its_partitions_with_it() 
     let running = world.start(&[]);
     let mut client = running.client();
     for (name, path) in [("good", "/data"), ("bad", "/more")] {
-        assert_eq!(alter(&mut client, path, name, 0), ErrorCode::UnknownTopicOrPartition);
-        create(&mut client, name);
-        until(|| noted(&running, name) == id_of(&world, path));
+        create_at(&running, &world, name, path);
         write(&mut client, name, b"before");
     }
     running.stop();

@@ -14,6 +14,7 @@ mod data;
 mod fetching;
 #[cfg(test)]
 mod fixture;
+mod hooked;
 #[cfg(test)]
 mod life;
 #[cfg(test)]

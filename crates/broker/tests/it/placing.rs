@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker::Broker;
-use ottla_env::memory::MemoryDisk;
-use ottla_env::{Disk, DiskError, DiskFile, DiskLock, DiskSpace, Entry, OpenMode};
-use ottla_log::{LogDir, LogDirLimits};
+use ottla_env::{Disk, DiskError, DiskFile};
 use ottla_protocol::{ApiVersionsRequest, ErrorCode};
 use ottla_records::BatchOptions;
 use parking_lot::Mutex;
 
 use crate::data::{batch, fetch, fetched, produce, produced, values};
-use crate::fixture::{LIMIT, Running, World, create};
+use crate::fixture::{Running, World, create};
+use crate::hooked::{Hook, Hooked};
 
 const BLOCK: u64 = 4096;
 /// A frame that arrives whole with the first read, of at most 64 KiB, lies as it came: its batch is
@@ -25,10 +23,12 @@ const LARGE: usize = 69_000;
 type Written = Arc<Mutex<Vec<(usize, bool)>>>;
 
 /// Notes where the memory lies that is written.
-#[derive(Clone, Debug)]
-struct Watched {
-    disk: MemoryDisk,
-    written: Written,
+struct Watch(Written);
+
+impl Hook for Watch {
+    fn opened(&self, file: Arc<dyn DiskFile>, path: &Path) -> Arc<dyn DiskFile> {
+        Arc::new(WatchedFile { file, path: path.to_owned(), written: Arc::clone(&self.0) })
+    }
 }
 
 #[derive(Debug)]
@@ -70,57 +70,13 @@ impl DiskFile for WatchedFile {
     }
 }
 
-impl Disk for Watched {
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, DiskError> {
-        let (file, path) = (self.disk.open(path, mode)?, path.to_owned());
-        Ok(Arc::new(WatchedFile { file, path, written: Arc::clone(&self.written) }))
-    }
-    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.create_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> Result<(), DiskError> {
-        self.disk.remove_dir_all(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<Entry>, DiskError> {
-        self.disk.list(dir)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, DiskError> {
-        self.disk.exists(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
-        self.disk.sync_dir(dir)
-    }
-    fn sync_volume(&self, dir: &Path) -> Result<(), DiskError> {
-        self.disk.sync_volume(dir)
-    }
-    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
-        self.disk.lock(path)
-    }
-    fn space(&self, path: &Path) -> Result<DiskSpace, DiskError> {
-        self.disk.space(path)
-    }
-}
-
 #[test]
 fn large_batches_lie_in_memory_as_in_their_file() {
     let world = World::new();
     let written = Written::default();
-    let watched = Watched { disk: (*world.disk).clone(), written: Arc::clone(&written) };
-    let mut start = world.broker_start(&[]);
-    start.log_dirs.clear();
-    start
-        .log_dirs
-        .push(LogDir::open(Arc::new(watched), &World::dir(), LogDirLimits::default()).unwrap());
-    let controller = start.controller.clone();
-    let broker = Broker::start(start).unwrap();
-    assert!(broker.wait_until_open(Some(LIMIT)), "the logs are not all open");
-    let running = Running { controller, broker };
+    let watch = Arc::new(Watch(Arc::clone(&written)));
+    let disk: Arc<dyn Disk> = Arc::new(Hooked((*world.disk).clone(), watch));
+    let running = Running::start(world.broker_start_on(&disk, &[])).unwrap();
     let mut client = running.client();
     create(&mut client, "orders", 1);
     // A connection that has said nothing yet may send less.
