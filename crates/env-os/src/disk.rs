@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ struct OsFile {
     path: PathBuf,
     /// The same file for direct writes, opened by the first; none where there is no such thing.
     direct: OnceLock<Option<File>>,
+    /// The system was told that reads follow no order.
+    no_further: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,8 @@ impl Disk for OsDisk {
             }
         }
         let file = failed(options.open(path), "open", path)?;
-        Ok(Arc::new(OsFile { file, path: path.to_owned(), direct: OnceLock::new() }))
+        let (path, direct) = (path.to_owned(), OnceLock::new());
+        Ok(Arc::new(OsFile { file, path, direct, no_further: AtomicBool::new(false) }))
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -193,8 +197,11 @@ impl DiskFile for OsFile {
     }
 
     fn read_no_further(&self) {
-        // Where it is not understood, more is read than needed.
-        let _hint = fadvise(&self.file, 0, None, Advice::Random);
+        // Where it is not understood, more is read than needed. Once is enough for a handle.
+        if !self.no_further.load(Ordering::Relaxed) {
+            self.no_further.store(true, Ordering::Relaxed);
+            let _hint = fadvise(&self.file, 0, None, Advice::Random);
+        }
     }
 
     fn fetch_ahead(&self, position: u64, len: u64) {
@@ -221,11 +228,8 @@ impl DiskFile for OsFile {
     }
 
     fn read_in_passing(&self) {
-        // Read-ahead may be megabytes, which whoever needs the device now would have to wait for.
-        // An advice that is not taken changes nothing but that.
-        for advice in [Advice::Random, Advice::NoReuse] {
-            let _ = fadvise(&self.file, 0, None, advice);
-        }
+        self.read_no_further();
+        let _hint = fadvise(&self.file, 0, None, Advice::NoReuse);
     }
 
     fn write_at(&self, slices: &[Bytes], mut position: u64) -> Result<(), DiskError> {
