@@ -398,11 +398,7 @@ impl LogDir {
         self.disk.sync_dir(&self.path)?;
         let mut points = LoadPoints { clean: self.take_clean_shutdown()?, ..LoadPoints::default() };
         self.load_durable_ends(points.clean.is_some())?;
-        for which in [
-            OffsetCheckpoint::RecoveryPoint,
-            OffsetCheckpoint::LogStart,
-            OffsetCheckpoint::HighWatermark,
-        ] {
+        for which in OffsetCheckpoint::ALL {
             let offsets = match self.read_offsets(which) {
                 Ok(offsets) => offsets,
                 Err(error @ LogError::Corrupt { .. }) => {

@@ -20,6 +20,9 @@ pub enum OffsetCheckpoint {
 }
 
 impl OffsetCheckpoint {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::RecoveryPoint, Self::LogStart, Self::HighWatermark];
+
     /// The file's name.
     #[must_use]
     pub const fn file(self) -> &'static str {

@@ -278,11 +278,7 @@ impl Segment {
     /// The `.log`, opened anew, for who reads all of it once.
     pub(crate) fn log_file_in_passing(&self) -> Result<Arc<dyn DiskFile>, LogError> {
         let disk = self.dir.disk();
-        let found = self.find(names::LOG, |path| disk.open(&path, OpenMode::Read));
-        self.check_not_replaced()?;
-        let file = found?;
-        // As for any other file of the segment.
-        self.dir.check()?;
+        let file = self.checked(self.find(names::LOG, |path| disk.open(&path, OpenMode::Read)))?;
         file.read_in_passing();
         Ok(file)
     }
@@ -301,10 +297,17 @@ impl Segment {
             Some(file) => Ok(file),
             None => self.find(suffix, |path| slot.get(files, || path, OpenMode::Write)),
         };
+        self.checked(found)
+    }
+
+    /// A file of the segment, if it is that still. Looked at after it was opened: the path may be
+    /// that of a new partition of the same name by then.
+    fn checked(
+        &self,
+        found: Result<Arc<dyn DiskFile>, DiskError>,
+    ) -> Result<Arc<dyn DiskFile>, LogError> {
         self.check_not_replaced()?;
         let file = found?;
-        // Looked at after the file was opened: the path may be that of a new partition of the same
-        // name by then.
         self.dir.check()?;
         Ok(file)
     }

@@ -62,11 +62,7 @@ impl Partitions {
         let mut let_go = volume.let_go.lock();
         if let_go.contains(name) {
             volume.progress.changed();
-            for which in [
-                OffsetCheckpoint::RecoveryPoint,
-                OffsetCheckpoint::LogStart,
-                OffsetCheckpoint::HighWatermark,
-            ] {
+            for which in OffsetCheckpoint::ALL {
                 self.checkpoint_volume(index, which)?;
             }
             let_go.clear();

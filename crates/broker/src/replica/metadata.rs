@@ -469,12 +469,6 @@ mod tests {
     use ottla_protocol::Offset;
     use std::sync::atomic::Ordering;
 
-    const ALL: [OffsetCheckpoint; 3] = [
-        OffsetCheckpoint::RecoveryPoint,
-        OffsetCheckpoint::LogStart,
-        OffsetCheckpoint::HighWatermark,
-    ];
-
     #[test]
     fn what_was_known_of_a_deleted_partition_is_not_said_of_its_namesake() {
         let world = World::new(&["/d"]);
@@ -492,7 +486,7 @@ mod tests {
         partitions.announce(key(9), TopicPartition::new("other", 0), 0);
         partitions.let_go(key(1), &mut Changes::default());
         partitions.announce(key(2), name.clone(), 0);
-        for which in ALL {
+        for which in OffsetCheckpoint::ALL {
             partitions.checkpoint_volume(0, which).unwrap();
             let written: Vec<String> =
                 world.written(which).keys().map(ToString::to_string).collect();

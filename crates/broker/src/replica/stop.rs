@@ -97,11 +97,7 @@ impl Partitions {
         }
         // What the logs know of themselves has changed by being closed.
         volume.progress.changed();
-        for which in [
-            OffsetCheckpoint::RecoveryPoint,
-            OffsetCheckpoint::LogStart,
-            OffsetCheckpoint::HighWatermark,
-        ] {
+        for which in OffsetCheckpoint::ALL {
             self.checkpoint_volume(index, which)?;
         }
         // One that could not be opened must be looked at by the next start, and one that was not

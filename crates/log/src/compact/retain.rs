@@ -141,7 +141,7 @@ impl Retain<'_> {
         for record in records {
             kept.push(record.map_err(|e| e.to_string())?);
         }
-        let all = kept.len();
+        let count = kept.len();
         if !is_control {
             let hash = |record: &Record<'_>| self.noted_key(record).map(|key| self.keys.hash(key));
             let hashes: Vec<Option<Hash>> = kept.iter().map(hash).collect();
@@ -149,7 +149,7 @@ impl Retain<'_> {
             let mut hashes = hashes.into_iter();
             kept.retain(|record| self.stays(header, record, hashes.next().flatten(), stats));
         }
-        let all = kept.len() == all;
+        let all = kept.len() == count;
         let tombstones = kept.iter().any(|record| record.value.is_none());
         if kept.is_empty() {
             return Ok(Kept::Nothing);

@@ -41,6 +41,15 @@ fn write(log: &mut PartitionLog, count: usize, size: usize) -> Result<Offset, Lo
     Ok(log.log_end())
 }
 
+/// A log with so many batches, and the log directory that it moves to.
+fn written(count: usize, size: usize) -> (MemoryDisk, Arc<LogDir>, PartitionLog) {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&log_dir(&disk, Path::new("/a")), small());
+    write(&mut log, count, size).unwrap();
+    let b = log_dir(&disk, Path::new("/b"));
+    (disk, b, log)
+}
+
 fn copy_all(copy: &mut FutureLog, log: &PartitionLog, bytes: usize) -> Result<(), CopyError> {
     while copy.log_end() < log.written_end() {
         copy.copy(&log.view(), log.written_end(), bytes, NOW)?;
@@ -206,10 +215,7 @@ fn what_compaction_left_out_is_left_out() {
 
 #[test]
 fn a_log_that_gave_up_is_not_moved() {
-    let disk = MemoryDisk::new();
-    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
-    let (mut log, _) = open(&a, small());
-    write(&mut log, 5, 100).unwrap();
+    let (_disk, b, mut log) = written(5, 100);
     let mut copy = future(&b, &small()).unwrap();
     copy_all(&mut copy, &log, 700).unwrap();
     log.hold().unwrap();
@@ -300,10 +306,7 @@ fn a_power_cut_at_any_moment_leaves_one_that_has_everything() {
 
 #[test]
 fn what_was_durable_of_another_copy_is_not_said_of_this_one() {
-    let disk = MemoryDisk::new();
-    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
-    let (mut log, _) = open(&a, small());
-    write(&mut log, 5, 100).unwrap();
+    let (disk, b, mut log) = written(5, 100);
     let mut copy = future(&b, &small()).unwrap();
     copy_all(&mut copy, &log, 700).unwrap();
     assert!(b.write_durable_ends().unwrap());
@@ -327,10 +330,7 @@ fn what_was_durable_of_another_copy_is_not_said_of_this_one() {
 
 #[test]
 fn what_a_crash_leaves_of_a_copy_that_was_being_removed_is_none() {
-    let disk = MemoryDisk::new();
-    let (a, b) = (log_dir(&disk, Path::new("/a")), log_dir(&disk, Path::new("/b")));
-    let (mut log, _) = open(&a, small());
-    write(&mut log, 40, 300).unwrap();
+    let (disk, b, log) = written(40, 300);
     let name = future_dir(&tp(), UNIQUE).unwrap();
     let mut copy = future(&b, &small()).unwrap();
     copy_all(&mut copy, &log, 700).unwrap();

@@ -20,9 +20,6 @@ use crate::violation::Stop;
 /// Bytes that nobody ever copies more of at a time.
 const ALL: usize = 1 << 30;
 
-const CHECKPOINTS: [OffsetCheckpoint; 3] =
-    [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart, OffsetCheckpoint::HighWatermark];
-
 /// A copy of a partition in another log directory.
 #[derive(Debug)]
 pub(super) struct Moving {
@@ -370,7 +367,7 @@ impl World {
     }
 
     fn checkpoint_all(&mut self, dir: usize) -> Result<(), Stop> {
-        CHECKPOINTS.into_iter().try_for_each(|which| self.checkpoint_of(dir, which))
+        OffsetCheckpoint::ALL.into_iter().try_for_each(|which| self.checkpoint_of(dir, which))
     }
 
     /// At a clean stop copies are closed, to be gone on with.

@@ -17,10 +17,6 @@ use crate::shared::Shared;
 /// The longest that a commit is waited for.
 const COMMIT_WAIT: Duration = Duration::from_secs(30);
 
-/// What a log directory's checkpoints say.
-const CHECKPOINTS: [OffsetCheckpoint; 3] =
-    [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart, OffsetCheckpoint::HighWatermark];
-
 /// A log that is held; it goes on when this is dropped.
 struct Held<'a>(&'a Arc<HostedPartition>);
 
@@ -184,7 +180,7 @@ fn put_away(shared: &Shared, hosted: &HostedPartition, (index, volume): (usize, 
 
 fn checkpoint(shared: &Shared, index: usize, volume: &Volume) {
     volume.progress.changed();
-    for which in CHECKPOINTS {
+    for which in OffsetCheckpoint::ALL {
         shared.partitions.checkpoint_one(index, which);
     }
 }
