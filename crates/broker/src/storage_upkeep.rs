@@ -148,7 +148,7 @@ fn measure(
     }
     if space.is_full() {
         shared.partitions.remove_buried(since);
-    } else if shared.partitions.wait_for_space(dir) {
+    } else {
         shared.partitions.resume(dir, shared.now());
     }
 }

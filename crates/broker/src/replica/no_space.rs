@@ -15,7 +15,7 @@ use super::{HostedPartition, Partitions};
 
 impl Partitions {
     /// There is space in a log directory: its partitions that had none take records again, and those
-    /// that could not be opened are.
+    /// that could not be opened are. Cheap while there are none.
     pub(crate) fn resume(self: &Arc<Self>, volume: usize, now: Millis) {
         let waiting: Vec<(usize, Job)> =
             self.without_space.lock().extract_if(.., |(index, _)| *index == volume).collect();
@@ -25,7 +25,9 @@ impl Partitions {
             self.open_logs(volume, jobs, now);
         }
         let Some(dir) = self.volumes.get(volume).map(|volume| &volume.dir) else { return };
-        dir.take_halted();
+        if !dir.take_halted() {
+            return;
+        }
         for hosted in self.all().iter().filter(|hosted| hosted.dir() == volume) {
             match hosted.resume(now) {
                 Ok(true) => {}
@@ -41,12 +43,6 @@ impl Partitions {
                 }
             }
         }
-    }
-
-    /// Whether partitions in a log directory wait for space.
-    pub(crate) fn wait_for_space(&self, volume: usize) -> bool {
-        self.volumes.get(volume).is_some_and(|volume| volume.dir.take_halted())
-            || self.without_space.lock().iter().any(|(index, _)| *index == volume)
     }
 }
 
