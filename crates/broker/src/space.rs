@@ -174,7 +174,7 @@ impl Space {
         }
         if change != Change::Full && state.warning_due(measured) {
             let forecast = state.forecast(measured);
-            warn!(%path, free = bytes(available), "the log directory gets full: {forecast}");
+            warn!(%path, free = bytes(available), "little space is left in the log directory: {forecast}");
         }
         Ok((change, state.wait(measured, is_full)))
     }
@@ -237,7 +237,7 @@ impl State {
             Some(seconds) if seconds < 30.0 * 86_400.0 => {
                 format!("full in about {} at the present rate", span(seconds))
             }
-            Some(_) | None => "at the present rate it stays as it is".to_owned(),
+            Some(_) | None => "it does not shrink at present".to_owned(),
         }
     }
 

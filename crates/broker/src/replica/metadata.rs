@@ -77,6 +77,8 @@ impl Partitions {
         self.cordon(image);
         let mut changes = Changes::default();
         let mut found = Found::default();
+        // What an earlier process did not get to; it may be half removed, so it waits no longer.
+        let mut aside = Vec::new();
         for ((index, volume), points) in self.volumes.iter().enumerate().zip(points) {
             *volume.points.write() = points;
             for entry in Self::entries(volume)? {
@@ -89,16 +91,17 @@ impl Partitions {
                         warn!(partition = %entry.partition, "not in the metadata: put aside");
                         self.put_aside_if_possible(volume, &entry.partition);
                     }
-                    DirState::Delete => changes.aside.push((index, entry.name)),
+                    DirState::Delete => aside.push((index, entry.name)),
                     DirState::Future if self.is_assigned(image, &entry.partition) => {
                         found.future(entry.partition, index, entry.name);
                     }
-                    DirState::Future => changes.aside.push((index, entry.name)),
+                    DirState::Future => aside.push((index, entry.name)),
                     DirState::Stray => {}
                 }
             }
         }
-        let found = self.settle_found(image, found, now, &mut changes.aside);
+        let found = self.settle_found(image, found, now, &mut aside);
+        self.remove_later(aside, Millis(0));
         let mut jobs = Jobs::new();
         for topic in image.topics() {
             let name = Arc::from(&*topic.name);

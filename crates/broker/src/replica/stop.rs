@@ -63,6 +63,8 @@ impl Partitions {
         for hosted in &all {
             hosted.retire();
         }
+        // What the start found half removed: Apache Kafka would warn of it.
+        self.remove_due();
         let stop_one = |(index, volume): (usize, &Volume)| {
             if !volume.stop_committer() {
                 warn!("the committer's thread has panicked");

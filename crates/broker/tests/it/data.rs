@@ -2,7 +2,7 @@
 //! transactions, what is no longer in memory.
 
 use bytes::Bytes;
-use ottla_env::DiskErrorKind;
+use ottla_env::{Disk, DiskErrorKind};
 use ottla_protocol::k00_produce::{
     PartitionProduceData, PartitionProduceResponse, TopicProduceData,
 };
@@ -307,6 +307,25 @@ fn a_topic_created_again_has_nothing_of_the_one_before() {
     let found = fetched(&mut running.client(), &fetch("orders", &[0]));
     assert_eq!(values(&found[0]), [b"last"]);
     running.stop();
+}
+
+#[test]
+fn a_removal_that_a_crash_interrupted_is_done_by_the_next_clean_stop() {
+    let world = World::new();
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create(&mut client, "orders");
+    write(&mut client, "orders", b"a");
+    delete(&mut client, "orders");
+    running.stop();
+    let aside = || world.names().into_iter().find(|name| name.ends_with("-delete"));
+    let name = aside().expect("its time has not come");
+    let half = World::dir().join(name).join("00000000000000000000.log");
+    world.disk.remove_file(&half).unwrap();
+
+    // Apache Kafka would take what is left for a log, and warn of it.
+    world.start(&[]).stop();
+    assert_eq!(aside(), None);
 }
 
 #[test]

@@ -18,10 +18,13 @@ pub(crate) fn ottla(dir: &Path) -> Command {
     command
 }
 
+/// Whatever space this machine has left, nothing is said of it.
+pub(crate) const NO_WARNING_OF_SPACE: &str = "log.dir.free.warn.bytes=0";
+
 /// `ottla start` on a free port.
 pub(crate) fn start(dir: &Path) -> Command {
     let mut command = ottla(dir);
-    command.args(["start", "--listen", "127.0.0.1:0"]);
+    command.args(["start", "--listen", "127.0.0.1:0", "-o", NO_WARNING_OF_SPACE]);
     command
 }
 

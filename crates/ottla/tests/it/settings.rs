@@ -1,6 +1,6 @@
 //! Which place of configuration wins, and Kafka's own file.
 
-use crate::process::{Node, ottla, start};
+use crate::process::{NO_WARNING_OF_SPACE, Node, ottla, start};
 use std::path::Path;
 use std::process::Command;
 
@@ -36,7 +36,7 @@ fn the_environment_has_the_flags_too() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("s.properties"), "node.id=6\nlog.dirs=from-file\n").unwrap();
     let mut command = ottla(dir.path());
-    command.arg("start").env("OTTLA_CONFIG", "s.properties");
+    command.args(["start", "-o", NO_WARNING_OF_SPACE]).env("OTTLA_CONFIG", "s.properties");
     command.env("OTTLA_DATA_DIR", "from-environment").env("OTTLA_LISTEN", "127.0.0.1:0");
     command.env("OTTLA_LOG_FORMAT", "json").env("OTTLA_LOG_LEVEL", "warn");
     let node = Node::start(&mut command);
