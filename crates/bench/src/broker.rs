@@ -105,6 +105,8 @@ impl Broker {
             let jars = repository::fetched("java/libs")?.join("*");
             command.args(KAFKA_FLAGS).args(self.java_flags);
             command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+            // It unpacks libraries, and one that is killed does not remove them.
+            command.arg(format!("-Djava.io.tmpdir={}", self.folder.display()));
             command.arg("-cp").arg(jars).arg("kafka.Kafka").arg(self.properties());
         } else {
             command.arg("start").arg("--data-dir").arg(self.data());

@@ -258,6 +258,8 @@ impl Broker {
         }
         let level = if self.shared.is_some() { "info" } else { "warn" };
         let mut kafka = program::java(&repository::client_classes()?, level)?;
+        // It unpacks libraries, and one that is killed does not remove them.
+        kafka.arg(format!("-Djava.io.tmpdir={}", self.folder.path().display()));
         kafka.arg("kafka.Kafka").arg(&properties).stdin(Stdio::null());
         kafka.stdout(self.log_file()?).stderr(self.log_file()?);
         self.process = Some(kafka.spawn().context("cannot start Kafka")?);
