@@ -47,8 +47,18 @@ pub(crate) struct State {
     trace: Trace,
     locked: Vec<PathBuf>,
     capacity: u64,
+    /// The order in which a directory names its entries follows from it.
+    salt: u64,
     clock: Arc<ManualClock>,
     tells: bool,
+}
+
+/// Where a directory has a name: ext4 goes by a hash too, and another volume by another one.
+fn place(salt: u64, name: &str) -> u64 {
+    let mut trace = Trace::default();
+    trace.number(salt);
+    trace.bytes(name.as_bytes());
+    trace.hash()
 }
 
 impl fmt::Debug for SimDisk {
@@ -101,7 +111,8 @@ impl State {
 }
 
 impl SimDisk {
-    /// An empty disk; its faults are drawn from `seed`, and its stalls move `clock`.
+    /// An empty disk; its faults are drawn from `seed`, which also says in which order directories
+    /// name their entries, and its stalls move `clock`.
     #[must_use]
     pub fn new(seed: u64, clock: &Arc<ManualClock>) -> Self {
         let state = State {
@@ -118,6 +129,7 @@ impl SimDisk {
             trace: Trace::default(),
             locked: Vec::new(),
             capacity: 1 << 40,
+            salt: seed,
             clock: Arc::clone(clock),
             tells: false,
         };
@@ -132,7 +144,11 @@ impl SimDisk {
     #[must_use]
     pub fn fork(&self) -> Self {
         let other = Self::new(0, &self.clock);
-        other.state().volume = self.state().volume.clone();
+        {
+            let (mut other, state) = (other.state(), self.state());
+            other.volume = state.volume.clone();
+            other.salt = state.salt;
+        }
         other
     }
 
@@ -390,7 +406,9 @@ impl Disk for SimDisk {
                 len: file.map_or(0, |file| file.cache.len() as u64),
             }
         };
-        Ok(directory.entries.iter().map(entry).collect())
+        let mut entries: Vec<Entry> = directory.entries.iter().map(entry).collect();
+        entries.sort_by_cached_key(|entry| place(state.salt, &entry.name));
+        Ok(entries)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, DiskError> {
