@@ -536,6 +536,33 @@ fn a_move_to_where_the_name_is_taken_ends_alone() {
 }
 
 #[test]
+fn a_move_to_where_the_logs_start_cannot_be_noted_ends() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create_at(&running, &world, "orders", "/data");
+    write(&mut client, "orders", b"a");
+    write(&mut client, "orders", b"b");
+    assert_eq!(delete_records(&mut client, "orders", 1), (1, ErrorCode::None));
+    let (struck, seen) = channel();
+    world.disk.set_fault(Some(Box::new(move |_, path| {
+        let noted = path.starts_with("/more/log-start-offset-checkpoint.tmp");
+        noted.then(|| {
+            let _first_is_enough = struck.send(());
+            DiskErrorKind::NoSpace
+        })
+    })));
+    assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
+    seen.recv_timeout(LIMIT).unwrap();
+    // What was deleted would be back there after a crash.
+    until(|| is_at(&mut client, "orders", "/data") && dirs(&world, DirState::Future) == 0);
+    world.disk.set_fault(None);
+    assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
+    until(|| is_at(&mut client, "orders", "/more"));
+    running.stop();
+}
+
+#[test]
 fn a_directory_where_names_cannot_be_changed_at_start_takes_no_other_with_it() {
     let world = World::with_dirs(&["/data", "/more"]);
     let running = world.start(&[]);

@@ -78,7 +78,10 @@ impl Work {
         drop(held);
         drop(arriving);
         for (index, volume) in [(source, from), (target, to)] {
-            checkpoint(shared, index, volume);
+            volume.progress.changed();
+            for which in OffsetCheckpoint::ALL {
+                shared.partitions.checkpoint_one(index, which);
+            }
         }
         let (partition, path) = (&hosted.name, to.dir.path().display());
         info!(%partition, to = %path, "it is in another log directory now");
@@ -114,7 +117,10 @@ impl Work {
             return Err(Ended::Taken);
         }
         // Before there are two: whichever is found after a crash begins where the log does.
-        checkpoint(shared, target, to);
+        if let Err(error) = checkpoints_written(shared, target, to) {
+            self.copy = Some(copy);
+            return Err(error.into());
+        }
         let name = copy.name().to_owned();
         let full_or_failed = |error: &LogError| error.is_no_space() || to.dir.failure().is_some();
         let promoted = copy.promote().inspect_err(|error| {
@@ -178,9 +184,8 @@ fn put_away(shared: &Shared, hosted: &HostedPartition, (index, volume): (usize, 
     }
 }
 
-fn checkpoint(shared: &Shared, index: usize, volume: &Volume) {
+fn checkpoints_written(shared: &Shared, index: usize, volume: &Volume) -> Result<(), LogError> {
     volume.progress.changed();
-    for which in OffsetCheckpoint::ALL {
-        shared.partitions.checkpoint_one(index, which);
-    }
+    let mut all = OffsetCheckpoint::ALL.into_iter();
+    all.try_for_each(|which| shared.partitions.checkpoint_volume(index, which))
 }
