@@ -84,11 +84,16 @@ impl<'a> Scan<'a> {
     /// Has at least `wanted` bytes from `position` on in the buffer, fewer at the end.
     fn fill(&mut self, position: u64, wanted: usize) -> Result<(), DiskError> {
         let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
-        if self.from(position).len() < wanted.min(left) {
+        let has = self.from(position).len();
+        if has < wanted.min(left) {
+            // What is there already is not read again.
+            let kept = self.buffer.len() - has;
+            self.buffer.copy_within(kept.., 0);
             // Never more than the file still has.
             self.buffer.resize(wanted.max(self.chunk).min(left), 0);
-            let n = self.file.read_at(&mut self.buffer, position)?;
-            self.buffer.truncate(n);
+            let rest = self.buffer.get_mut(has..).unwrap_or_default();
+            let n = self.file.read_at(rest, position.saturating_add(has as u64))?;
+            self.buffer.truncate(has + n);
             self.buffer_at = position;
         }
         Ok(())

@@ -141,6 +141,13 @@ impl BatchBuilder {
         })
     }
 
+    /// So many bytes of records are about to come. Compressed they need fewer.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        if matches!(self.encoder, Encoder::None) {
+            self.out.reserve(bytes);
+        }
+    }
+
     /// Number of records so far.
     #[must_use]
     pub const fn count(&self) -> i32 {

@@ -35,6 +35,7 @@ pub fn retained_batch(
         control: attributes.is_control(),
         delete_horizon,
     })?;
+    builder.reserve(records.iter().map(|record| record.size).sum());
     for record in records {
         builder.push(
             record.offset,

@@ -1,36 +1,59 @@
 //! The last offset of each key, in bounded memory. Must not know where keys come from.
 //!
-//! Keys are known by 128 bits of SipHash-2-4 under a secret that is drawn anew for each process.
-//! Two keys that hash alike would cost a record, so: for n keys the chance is n²/2¹²⁹, for the
-//! 2³¹ keys that 48 GiB of map hold less than one in 10¹⁹, and as nobody knows the secret, nobody
-//! can choose keys that collide. (Apache Kafka takes MD5, for which colliding keys can be made.)
+//! Keys are known by 128 bits of SipHash-1-3 under a secret that is drawn anew for each process: by
+//! 88 bits that are kept, and by the place that the others lead to. Two keys that agree in both
+//! would cost a record. For n keys and m places the chance is n²/(m·2⁸⁹): for the 2³¹ keys that
+//! 36 GiB of map hold 2⁻⁵⁸. As nobody knows the secret, nobody can choose keys that collide: the
+//! best that is known for one compression round is a pair of keys that do so with a chance of
+//! 2⁻¹⁶⁷. (Apache Kafka takes MD5, for which colliding keys can be made.)
+//!
+//! Keys stand in the order of their places, those that have no room a few slots later: who looks for
+//! one that is not there comes soon to one that would have to stand behind it, however full the map
+//! is ("Robin Hood"). Most keys of a log that was cleaned before are not there.
 
 use ottla_protocol::Offset;
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::SipHasher13;
 
 use super::run::CompactorOptions;
 
 /// A key, as it is known: two halves of its hash.
 pub(super) type Hash = [u64; 2];
 
-/// Two halves of the hash, and the offset plus one: 0 for a free slot.
-type Slot = [u64; 3];
+/// One half of the hash; 24 bits of the other, how many slots after its place it stands (8 bits), and
+/// the number of its offset in the pass (32 bits), 0 for a free slot. No slot lies on two lines of a
+/// processor's cache.
+type Slot = [u64; 2];
 const SLOT_BYTES: usize = size_of::<Slot>();
+/// The part of a slot that says how far the offset is from [`KeyMap::base`], plus one.
+const NUMBER: u64 = u32::MAX as u64;
+/// One slot later.
+const LATER: u64 = 1 << 32;
+/// No key stands more slots after its place.
+const LATER_MAX: u64 = 255;
+
+/// How many slots after its place what is in a slot stands.
+fn later(rest: u64) -> u64 {
+    (rest / LATER) & LATER_MAX
+}
 
 /// What became of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noted {
     Yes,
-    /// There is no room for a new key.
+    /// There is no room for a new key, or none for so distant an offset.
     Full,
 }
 
-/// Open addressing, linear probing.
+/// Open addressing, linear probing, in order.
 pub(super) struct KeyMap {
+    /// As many as there are places, and some at the end for those that stand later.
     slots: Vec<Slot>,
+    places: usize,
     len: usize,
     len_max: usize,
-    hasher: SipHasher24,
+    hasher: SipHasher13,
+    /// The first offset that was noted.
+    base: Option<Offset>,
     /// Up to here all records are in it.
     end: Offset,
 }
@@ -51,8 +74,10 @@ impl KeyMap {
             reason = "a fraction of a number of slots that are in memory"
         )]
         let len_max = ((slots as f64 * load) as usize).clamp(1, slots - 1);
-        let hasher = SipHasher24::new_with_key(&options.hash_key);
-        Self { slots: vec![[0; 3]; slots], len: 0, len_max, hasher, end: start }
+        let hasher = SipHasher13::new_with_key(&options.hash_key);
+        let places = slots - (slots / 8).clamp(1, usize::from(u8::MAX));
+        let slots = vec![[0; 2]; slots];
+        Self { slots, places, len: 0, len_max, hasher, base: None, end: start }
     }
 
     /// The offset after the last that it covers.
@@ -73,29 +98,53 @@ impl KeyMap {
         self.slots.len() * SLOT_BYTES
     }
 
-    /// Where looking for a key begins.
-    fn first(&self, [high, _]: Hash) -> usize {
-        let scaled = (u128::from(high) * self.slots.len() as u128) >> 64;
+    /// A key's place: by the upper bits of one half of its hash.
+    fn place(&self, [high, _]: Hash) -> usize {
+        let scaled = (u128::from(high) * self.places as u128) >> 64;
         usize::try_from(scaled).unwrap_or(0)
     }
 
-    /// The slot that has the key, or the free one that it would get.
-    fn find(&self, hash: Hash) -> (usize, Slot) {
+    fn slot(&self, at: usize) -> Slot {
+        self.slots.get(at).copied().unwrap_or_default()
+    }
+
+    /// The slot of the key, or the one that it would get, and what it has there but the offset;
+    /// and the offset's number, 0 if it is not there.
+    fn find(&self, hash: Hash) -> (usize, Slot, u64) {
         let [high, low] = hash;
-        let count = self.slots.len();
-        let mut at = self.first(hash);
-        loop {
-            // There is always a free slot, so the walk ends.
-            let slot = self.slots.get(at).copied().unwrap_or_default();
-            let [a, b, offset] = slot;
-            if offset == 0 || (a == high && b == low) {
-                return (at, slot);
+        let mut at = self.place(hash);
+        let mut wanted = high << 40;
+        // Ends at the latest where it would be too far from its place: nobody else's is there.
+        for distance in 0.. {
+            let [half, rest] = self.slot(at);
+            if rest & NUMBER == 0 || later(rest) < distance {
+                break;
+            }
+            if half == low && rest & !NUMBER == wanted {
+                return (at, [low, wanted], rest & NUMBER);
             }
             at += 1;
-            if at == count {
-                at = 0;
+            if distance < LATER_MAX {
+                wanted += LATER;
             }
         }
+        (at, [low, wanted], 0)
+    }
+
+    /// Makes room for a key that is to stand at `at`: others go one slot on. Whether there is some.
+    fn make_room(&mut self, at: usize) -> bool {
+        let rest = self.slots.get(at..).unwrap_or_default();
+        // Until one is free; there is none behind one that cannot go on.
+        let stays = |slot: &Slot| slot[1] & NUMBER == 0 || later(slot[1]) == LATER_MAX;
+        let Some(count) = rest.iter().position(stays) else { return false };
+        let free = rest.get(count).is_some_and(|slot| slot[1] & NUMBER == 0);
+        if free && let Some(moved) = self.slots.get_mut(at..=at + count) {
+            moved.rotate_right(1);
+            for [_, rest] in moved.iter_mut().skip(1) {
+                *rest += LATER;
+            }
+        }
+        free
     }
 
     /// What a key is known by.
@@ -108,32 +157,38 @@ impl KeyMap {
     /// look here depends on another, so it waits for many at a time, and not for one by one.
     pub(super) fn expect(&self, hashes: impl Iterator<Item = Hash>) {
         let touched = hashes.fold(0, |touched, hash| {
-            let [.., offset] = self.slots.get(self.first(hash)).copied().unwrap_or_default();
-            touched ^ offset
+            let [_, rest] = self.slot(self.place(hash));
+            touched ^ rest
         });
         std::hint::black_box(touched);
     }
 
     /// Notes that `offset` has the key; offsets rise.
     pub(super) fn put(&mut self, hash: Hash, offset: Offset) -> Noted {
-        let [high, low] = hash;
-        let (at, [.., before]) = self.find(hash);
+        let base = *self.base.get_or_insert(offset);
+        let number = u64::try_from(offset.0.saturating_sub(base.0)).map_or(NUMBER, |at| at + 1);
+        if number >= NUMBER {
+            return Noted::Full;
+        }
+        let (at, [low, wanted], before) = self.find(hash);
         if before == 0 {
-            if self.len == self.len_max {
+            let is_near = at - self.place(hash) <= usize::from(u8::MAX);
+            if self.len == self.len_max || !is_near || !self.make_room(at) {
                 return Noted::Full;
             }
             self.len += 1;
         }
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = [high, low, u64::try_from(offset.0.saturating_add(1)).unwrap_or(1)];
+            *slot = [low, wanted | number];
         }
         Noted::Yes
     }
 
     /// The last offset of the key, if it is there.
     pub(super) fn get(&self, hash: Hash) -> Option<Offset> {
-        let (_, [.., offset]) = self.find(hash);
-        i64::try_from(offset).ok().filter(|o| *o > 0).map(|o| Offset(o - 1))
+        let (.., number) = self.find(hash);
+        let number = i64::try_from(number).ok().filter(|number| *number > 0)?;
+        self.base.map(|base| base.plus(number - 1))
     }
 }
 
@@ -152,25 +207,54 @@ mod tests {
 
     #[test]
     fn the_last_offset_counts_and_full_is_full() {
-        // 42 slots, of which 90 % are used.
-        let mut map = KeyMap::new(&options(1024), 1 << 40, Offset(0));
-        let mut oracle = BTreeMap::new();
-        for offset in 0..1000 {
-            let key = format!("key-{}", offset * 7 % 60);
-            match map.put(map.hash(key.as_bytes()), Offset(offset)) {
-                Noted::Yes => {
-                    oracle.insert(key, Offset(offset));
+        for (bytes, seed) in (0..40).flat_map(|seed| [(1024, seed), (64 << 10, seed)]) {
+            let slots = bytes / 16;
+            let mut options = options(bytes);
+            options.hash_key = [seed; 16];
+            let mut map = KeyMap::new(&options, 1 << 40, Offset(0));
+            let mut oracle = BTreeMap::new();
+            let keys = i64::try_from(slots).unwrap() * 3 / 2;
+            for offset in 0..keys * 16 {
+                let key = format!("key-{}", offset * 7 % keys);
+                match map.put(map.hash(key.as_bytes()), Offset(offset)) {
+                    Noted::Yes => {
+                        oracle.insert(key, Offset(offset));
+                    }
+                    Noted::Full => assert!(!oracle.contains_key(&key)),
                 }
-                Noted::Full => assert!(!oracle.contains_key(&key)),
             }
+            // It is filled as far as the load factor says, or up to one that finds no room.
+            assert!((slots * 3 / 4..=slots * 9 / 10).contains(&map.len()), "{}", map.len());
+            assert_eq!(map.len(), oracle.len());
+            for i in 0..keys {
+                let key = format!("key-{i}");
+                assert_eq!(map.get(map.hash(key.as_bytes())), oracle.get(&key).copied());
+            }
+            assert!(map.memory() <= bytes);
         }
-        assert_eq!(map.len(), 37);
-        assert_eq!(oracle.len(), 37);
-        for i in 0..60 {
-            let key = format!("key-{i}");
-            assert_eq!(map.get(map.hash(key.as_bytes())), oracle.get(&key).copied());
+    }
+
+    #[test]
+    fn keys_of_one_place_stand_one_after_the_other_and_some_have_no_room() {
+        let mut map = KeyMap::new(&options(1 << 20), 1 << 40, Offset(0));
+        // A hash that leads to a place.
+        let at = |place: u64, low: u64| [(place << 48) + (1 << 47), low];
+        let behind = at(30, 7);
+        assert_eq!((map.place(at(20, 0)), map.place(behind)), (20, 30));
+        assert_eq!(map.put(behind, Offset(1)), Noted::Yes);
+        for low in 0..256 {
+            assert_eq!(map.put(at(20, low), Offset(2)), Noted::Yes, "{low}");
         }
-        assert!(map.memory() <= 1024);
+        assert_eq!(map.put(at(20, 256), Offset(2)), Noted::Full);
+        // The first of a place stands in it; a second would move one that cannot stand later.
+        assert_eq!(map.put(at(19, 1), Offset(2)), Noted::Yes);
+        assert_eq!(map.put(at(19, 2), Offset(2)), Noted::Full);
+        assert_eq!(map.get(behind), Some(Offset(1)));
+        assert_eq!(map.get(at(19, 1)), Some(Offset(2)));
+        assert!((0..256).all(|low| map.get(at(20, low)) == Some(Offset(2))));
+        assert!([at(20, 256), at(19, 2), at(21, 7)].iter().all(|hash| map.get(*hash).is_none()));
+        assert_eq!(map.put(behind, Offset(3)), Noted::Yes);
+        assert_eq!((map.get(behind), map.len()), (Some(Offset(3)), 258));
     }
 
     #[test]
@@ -183,5 +267,37 @@ mod tests {
         assert_eq!(map.put(map.hash(b""), Offset(2)), Noted::Yes);
         assert_eq!(map.get(map.hash(b"")), Some(Offset(2)));
         assert_eq!(map.get(map.hash(b"a")), None);
+    }
+
+    #[test]
+    fn a_pass_ends_where_offsets_are_too_far_apart() {
+        let mut map = KeyMap::new(&options(1 << 20), 1 << 40, Offset(0));
+        // Where it begins does not matter.
+        let base = 1 << 50;
+        let last = base + i64::from(u32::MAX) - 2;
+        let [a, b] = [b"a", b"b"].map(|key| map.hash(key));
+        assert_eq!(map.put(a, Offset(base)), Noted::Yes);
+        assert_eq!(map.get(a), Some(Offset(base)));
+        assert_eq!(map.put(a, Offset(last)), Noted::Yes);
+        assert_eq!(map.get(a), Some(Offset(last)));
+        assert_eq!(map.put(b, Offset(last + 1)), Noted::Full);
+        assert_eq!(map.put(b, Offset(i64::MAX)), Noted::Full);
+        assert_eq!((map.get(a), map.get(b)), (Some(Offset(last)), None));
+    }
+
+    #[test]
+    fn all_of_a_hash_counts() {
+        let mut map = KeyMap::new(&options(1 << 10), 1 << 40, Offset(0));
+        let hash = map.hash(b"a");
+        assert_eq!(map.put(hash, Offset(7)), Noted::Yes);
+        let [high, low] = hash;
+        for bit in 0..64 {
+            assert_eq!(map.get([high, low ^ 1 << bit]), None, "bit {bit}");
+        }
+        // What of the other is not kept is in the place.
+        for bit in (0..24).chain(59..64) {
+            assert_eq!(map.get([high ^ 1 << bit, low]), None, "bit {bit}");
+        }
+        assert_eq!(map.get(hash), Some(Offset(7)));
     }
 }

@@ -53,6 +53,22 @@ pub(super) struct Verdict {
     pub(super) aborted: Option<AbortedTransaction>,
 }
 
+/// What is used again for each batch.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) scratch: Scratch,
+    judged: Vec<Judged>,
+}
+
+/// What is to be known of a record to judge it.
+struct Judged {
+    /// Of the key, if the map should know it.
+    hash: Option<Hash>,
+    offset: Offset,
+    is_tombstone: bool,
+    stays: bool,
+}
+
 /// Why a batch cannot be judged.
 pub(super) type Bad = String;
 
@@ -83,13 +99,13 @@ impl Retain<'_> {
         &self,
         batch: &Batch<'_>,
         transactions: &mut Transactions,
-        scratch: &mut Scratch,
+        memory: &mut Memory,
         stats: &mut CompactStats,
     ) -> Result<Verdict, Bad> {
         let header = batch.header();
         let is_control = header.attributes.is_control();
         let (may_go, aborted) = if is_control {
-            let control = control(batch, scratch, self.max_decompressed_bytes)?;
+            let control = control(batch, &mut memory.scratch, self.max_decompressed_bytes)?;
             transactions.on_control(header, control)
         } else {
             (transactions.on_batch(header), None)
@@ -105,7 +121,7 @@ impl Retain<'_> {
         let kept = if drop_records {
             Kept::Nothing
         } else {
-            self.records(batch, scratch, is_control && may_go, stats)?
+            self.records(batch, memory, is_control && may_go, stats)?
         };
         let kept = match kept {
             Kept::Nothing if keep_empty => Kept::Rewritten(empty_batch(header)),
@@ -129,34 +145,40 @@ impl Retain<'_> {
     fn records(
         &self,
         batch: &Batch<'_>,
-        scratch: &mut Scratch,
+        memory: &mut Memory,
         done_marker: bool,
         stats: &mut CompactStats,
     ) -> Result<Kept, Bad> {
         let header = batch.header();
         let is_control = header.attributes.is_control();
-        let records = batch.records(scratch, self.max_decompressed_bytes);
+        let records = batch.records(&mut memory.scratch, self.max_decompressed_bytes);
         let records = records.map_err(|e| e.to_string())?;
-        let mut kept: Vec<Record<'_>> = Vec::new();
-        for record in records {
-            kept.push(record.map_err(|e| e.to_string())?);
+        let judged = &mut memory.judged;
+        judged.clear();
+        for record in records.clone() {
+            let record = record.map_err(|e| e.to_string())?;
+            let key = if is_control { None } else { self.noted_key(&record) };
+            judged.push(Judged {
+                hash: key.map(|key| self.keys.hash(key)),
+                offset: record.offset,
+                is_tombstone: record.value.is_none(),
+                stays: is_control,
+            });
         }
-        let count = kept.len();
         if !is_control {
-            let hash = |record: &Record<'_>| self.noted_key(record).map(|key| self.keys.hash(key));
-            let hashes: Vec<Option<Hash>> = kept.iter().map(hash).collect();
-            self.keys.expect(hashes.iter().flatten().copied());
-            let mut hashes = hashes.into_iter();
-            kept.retain(|record| self.stays(header, record, hashes.next().flatten(), stats));
+            self.keys.expect(judged.iter().filter_map(|record| record.hash));
+            for record in judged.iter_mut() {
+                record.stays = self.stays(header, record, stats);
+            }
         }
-        let all = kept.len() == count;
-        let tombstones = kept.iter().any(|record| record.value.is_none());
-        if kept.is_empty() {
+        let count = judged.iter().filter(|record| record.stays).count();
+        if count == 0 {
             return Ok(Kept::Nothing);
         }
-        stats.records_kept += kept.len() as u64;
+        let tombstones = judged.iter().any(|record| record.stays && record.is_tombstone);
+        stats.records_kept += count as u64;
         let begins = (tombstones || done_marker) && header.delete_horizon().is_none();
-        if all && !begins {
+        if count == judged.len() && !begins {
             return Ok(Kept::Whole);
         }
         let horizon = if begins {
@@ -164,6 +186,12 @@ impl Retain<'_> {
         } else {
             header.delete_horizon()
         };
+        let mut kept: Vec<Record<'_>> = Vec::with_capacity(count);
+        for (record, judged) in records.zip(judged) {
+            if judged.stays {
+                kept.push(record.map_err(|e| e.to_string())?);
+            }
+        }
         retained_batch(header, &kept, horizon).map(Kept::Rewritten).map_err(|e| e.to_string())
     }
 
@@ -172,25 +200,18 @@ impl Retain<'_> {
         record.key.filter(|_| record.offset < self.keys.end())
     }
 
-    /// `hash` is that of [`Self::noted_key`].
-    fn stays(
-        &self,
-        header: &BatchHeader,
-        record: &Record<'_>,
-        hash: Option<Hash>,
-        stats: &mut CompactStats,
-    ) -> bool {
+    fn stays(&self, header: &BatchHeader, record: &Judged, stats: &mut CompactStats) -> bool {
         // Not yet in the map: the next pass decides.
         if record.offset >= self.keys.end() {
             return true;
         }
-        let Some(hash) = hash else {
+        let Some(hash) = record.hash else {
             stats.records_without_key += 1;
             return false;
         };
         let is_last = self.keys.get(hash).is_none_or(|last| record.offset >= last);
         let is_over = header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
-        is_last && (record.value.is_some() || !is_over)
+        is_last && (!record.is_tombstone || !is_over)
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::key_map::{Hash, KeyMap, Noted};
 use super::plan::{Bounds, Dirt, dirty_from, groups};
-use super::retain::{Bad, Kept, LastOfProducers, Retain, control, damaged};
+use super::retain::{Bad, Kept, LastOfProducers, Memory, Retain, control, damaged};
 use super::rewrite::{Finished, Output};
 use super::swap::{Swapped, discard, swap};
 use super::transactions::Transactions;
@@ -106,7 +106,7 @@ pub enum CompactError {
 /// Does passes, one after the other; keeps memory in between.
 pub struct Compactor {
     options: CompactorOptions,
-    scratch: Scratch,
+    memory: Memory,
 }
 
 impl fmt::Debug for Compactor {
@@ -123,7 +123,7 @@ impl Compactor {
     /// A compactor that has done nothing yet, and has no memory.
     #[must_use]
     pub fn new(options: CompactorOptions) -> Self {
-        Self { options, scratch: Scratch::new() }
+        Self { options, memory: Memory::default() }
     }
 
     /// Cleans a log once. The caller has the claim on its segments. `pace` is told how many bytes
@@ -149,20 +149,24 @@ impl Compactor {
         });
         let mut transactions = Transactions::default();
         let segments = view.segments_below(keys.end().min(pass.dirt.up_to));
-        for group in groups(segments, bounds, pass.dirt.up_to)? {
+        let groups = groups(segments, bounds, pass.dirt.up_to)?;
+        let groups: Vec<Vec<Arc<Segment>>> = groups.into_iter().map(<[_]>::to_vec).collect();
+        // Segments that are replaced are let go of, and not kept until the pass is through.
+        drop(view);
+        for group in groups {
             let cleaning = Cleaning {
-                view: &view,
-                group,
+                view: &target.with_log(|log| log.view()),
+                group: &group,
                 pass,
                 keys: &keys,
                 transactions: &mut transactions,
-                scratch: &mut self.scratch,
+                memory: &mut self.memory,
                 io_bytes: self.options.io_bytes,
                 stats: &mut stats,
             };
             cleaning.run(target, pace)?;
         }
-        self.scratch.release();
+        self.memory = Memory::default();
         Ok(Compacted { clean_up_to: keys.end(), stats })
     }
 
@@ -182,7 +186,7 @@ impl Compactor {
         let below = view.segments_below(up_to);
         let dirty = dirty_from(below, first_dirty);
         let mut found = Vec::new();
-        let (io_bytes, scratch) = (self.options.io_bytes, &mut self.scratch);
+        let (io_bytes, scratch) = (self.options.io_bytes, &mut self.memory.scratch);
         for (i, segment) in dirty.iter().enumerate() {
             let next = dirty.get(i + 1).map_or(up_to, |s| s.base);
             let max = view.max_decompressed_bytes;
@@ -320,7 +324,7 @@ struct Cleaning<'a> {
     pass: &'a Pass,
     keys: &'a KeyMap,
     transactions: &'a mut Transactions,
-    scratch: &'a mut Scratch,
+    memory: &'a mut Memory,
     io_bytes: usize,
     stats: &'a mut CompactStats,
 }
@@ -411,10 +415,10 @@ impl Cleaning<'_> {
             up_to: self.pass.dirt.up_to,
             max_decompressed_bytes: self.view.max_decompressed_bytes,
         };
-        let Self { transactions, scratch, stats, .. } = self;
+        let Self { transactions, memory, stats, .. } = self;
         walk(old, old.base, self.io_bytes, pace, |batch| {
             stats.bytes_read += batch.size() as u64;
-            let verdict = retain.judge(batch, transactions, scratch, stats)?;
+            let verdict = retain.judge(batch, transactions, memory, stats)?;
             if let Some(entry) = &verdict.aborted {
                 output.push_aborted(entry);
             }
