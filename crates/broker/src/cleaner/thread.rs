@@ -12,6 +12,7 @@ use super::choose::Chosen;
 use super::courtesy::Courtesy;
 use super::settings::CleanerSettings;
 use super::{Cleaner, Key};
+use crate::replica::Volume;
 use crate::shared::Shared;
 
 /// The longest that a thread waits without looking whether it should stop.
@@ -55,10 +56,12 @@ fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)
     if let Some(volume) = shared.partitions.volumes.first() {
         volume.dir.disk().work_in_background();
     }
+    let mut rested = Instant::now();
     while !shared.is_stopping() {
         let settings = shared.with_effective(CleanerSettings::read);
         before(&settings);
-        let idle = !settings.enabled || index >= settings.threads || !cleaner.round(&settings);
+        let idle =
+            !settings.enabled || index >= settings.threads || !cleaner.round(&settings, rested);
         if index == 0 {
             let image = shared.image.load();
             cleaner.checkpoints.write(&shared.partitions);
@@ -69,6 +72,7 @@ fn run(cleaner: &Cleaner, index: usize, mut before: impl FnMut(&CleanerSettings)
         }
         if idle {
             rest(cleaner, settings.backoff);
+            rested = Instant::now();
         }
     }
 }
@@ -86,8 +90,8 @@ fn rest(cleaner: &Cleaner, wait: Duration) {
 }
 
 impl Cleaner {
-    /// Cleans one log. Whether there may be more to do at once.
-    fn round(&self, settings: &CleanerSettings) -> bool {
+    /// Cleans one log. Whether there may be more to do at once. The thread has rested until `rested`.
+    fn round(&self, settings: &CleanerSettings, rested: Instant) -> bool {
         let now = self.shared.now();
         let Some(Chosen { hosted, claim, dirt, config }) = self.choose(now) else { return false };
         // A start that read the log from below what is cleaned could find a transaction open in a
@@ -105,14 +109,12 @@ impl Cleaner {
         let pass = Pass { dirt, delete_retention: config.delete_retention, now };
         let started = Instant::now();
         let volume = self.shared.partitions.volumes.get(hosted.dir());
-        let mut courtesy = Courtesy::new(started);
+        let syncs = || volume.map_or(0, Volume::syncs);
+        let mut courtesy = Courtesy::new(rested, started, syncs());
         let mut pace = |bytes| {
-            let limit = courtesy.limit(Instant::now());
-            if let Some(volume) = volume {
-                volume.let_sync(limit);
-            }
-            let goes_on = self.pace(bytes, settings, &claim);
-            courtesy.held_back(Instant::now());
+            let owed = courtesy.owed(Instant::now(), syncs());
+            let goes_on = self.pace(bytes, owed, settings, &claim);
+            courtesy.held_back(Instant::now(), syncs());
             goes_on
         };
         let done = Compactor::new(options).run(&*hosted, &pass, &mut pace);
@@ -131,10 +133,10 @@ impl Cleaner {
         }
     }
 
-    /// Waits as the throttle says; `false` to give up.
-    fn pace(&self, bytes: u64, settings: &CleanerSettings, claim: &Claim) -> bool {
+    /// Waits as the throttle says, and for no less than what is `owed`; `false` to give up.
+    fn pace(&self, bytes: u64, owed: Duration, settings: &CleanerSettings, claim: &Claim) -> bool {
         let now = Instant::now();
-        let wait = self.throttle.spend(bytes, settings.bytes_per_second, now);
+        let wait = self.throttle.spend(bytes, settings.bytes_per_second, now).max(owed);
         loop {
             if self.shared.is_stopping() || claim.is_wanted() {
                 return false;

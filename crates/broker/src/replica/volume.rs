@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use ottla_log::{Committer, LoadPoints, LogDir, LogError, Stage, SyncOn, TopicPartition};
@@ -164,10 +164,10 @@ impl Volume {
         self.thread.lock().take().is_none_or(|thread| thread.join().is_ok())
     }
 
-    /// Waits while what was committed is being synced, at most `limit`: what the calling thread
-    /// would write or read now, a commit would have to wait for.
-    pub(crate) fn let_sync(&self, limit: Duration) {
-        self.syncing.wait(limit);
+    /// How many syncs of commits have begun, and how many of them have ended: an odd number while
+    /// there is one.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.syncing.0.load(Ordering::Acquire)
     }
 
     /// Makes all that was written in the directory before survive a power cut.
@@ -180,25 +180,13 @@ impl Volume {
 
 /// Whether the committer waits for a sync.
 #[derive(Default)]
-struct Syncing {
-    now: Mutex<bool>,
-    ended: Condvar,
-}
+struct Syncing(AtomicU64);
 
 impl Syncing {
+    /// Called by whoever works on a group, of which there is one at a time.
     fn set(&self, now: bool) {
-        *self.now.lock() = now;
-        if !now {
-            self.ended.notify_all();
-        }
-    }
-
-    fn wait(&self, limit: Duration) {
-        let mut now = self.now.lock();
-        if *now {
-            // One sync: the next may have begun when this thread wakes up, and it may go on.
-            self.ended.wait_for(&mut now, limit);
-        }
+        let count = self.0.load(Ordering::Relaxed);
+        self.0.store(count + u64::from(count.is_multiple_of(2) == now), Ordering::Release);
     }
 }
 
