@@ -115,7 +115,9 @@ fn run(shared: &Arc<Shared>) {
                 Task::Retain => shared.partitions.retain(shared.now()),
                 Task::Remove => {
                     shared.partitions.remove_due();
-                    shared.partitions.remove_buried(since);
+                    if shared.partitions.remove_buried(since) {
+                        timetable.again(Task::Remove, Instant::now(), Duration::ZERO);
+                    }
                 }
                 Task::ExpireProducers => shared.partitions.expire_producers(shared.now()),
                 Task::Measure(dir) => measure(shared, dir, (now, since), &mut timetable),

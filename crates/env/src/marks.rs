@@ -36,6 +36,7 @@ pub const MARKS: &[&str] = &[
     "move-takes-the-tail-over",
     "clean-start",
     "open-file-closed",
+    "removed-file-cut",
     "metadata-torn-tail",
     "metadata-segment-removed",
     "metadata-snapshot-failed",

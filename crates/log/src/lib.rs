@@ -27,6 +27,7 @@
 //! missing or damaged, and an index entry is held against the log before it is used. Batches read
 //! from files have their checksums checked: damaged data is never given out.
 
+mod buried;
 mod commit;
 mod compact;
 mod config;

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_env::{Disk, DiskError, DiskErrorKind, DiskLock, EntryKind, OpenMode, mark, planted};
-use ottla_protocol::{Millis, Offset, Uuid};
+use ottla_protocol::{Offset, Uuid};
 use parking_lot::Mutex;
 
+use crate::buried::Buried;
 use crate::compact::CleanerOffsets;
 use crate::config::LogDirLimits;
 use crate::durable_ends::DurableEnds;
@@ -34,15 +35,6 @@ const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const NOT_PARTITIONS: [&str; 1] = ["remote-log-index-cache"];
 
 type OnFailure = Box<dyn FnOnce() + Send>;
-
-/// Files that are removed after a while.
-#[derive(Debug)]
-struct Buried {
-    files: Vec<PathBuf>,
-    delay: Millis,
-    /// When they were first seen by who removes them.
-    since: Option<Millis>,
-}
 
 /// A log directory that this process has locked.
 pub struct LogDir {
@@ -68,7 +60,7 @@ pub struct LogDir {
     /// Up to where its logs were compacted.
     pub(crate) cleaner_offsets: CleanerOffsets,
     /// Files that the logs have let go of.
-    buried: Mutex<Vec<Buried>>,
+    pub(crate) buried: Mutex<Vec<Buried>>,
     /// Told of the failure, once.
     on_failure: Mutex<Option<OnFailure>>,
     /// None for one that was never in service.
@@ -286,42 +278,6 @@ impl LogDir {
     /// Gives memory back that reads of files have used and nobody has needed since the last call.
     pub fn give_back_idle(&self) {
         self.read_buffers.give_back_idle();
-    }
-
-    pub(crate) fn bury(&self, files: Vec<PathBuf>, delay: Millis) {
-        if !files.is_empty() {
-            self.buried.lock().push(Buried { files, delay, since: None });
-        }
-    }
-
-    /// Removes files that logs have let go of and whose time has come (`file.delete.delay.ms`,
-    /// counted from the first call that sees them), or with `hurry` all of them: space is short.
-    /// `now` is of any clock that does not go back. Returns how many were removed. A file that
-    /// cannot be removed is left for the next start.
-    ///
-    /// # Errors
-    /// The first failure of the disk; the others were tried all the same.
-    pub fn remove_buried(&self, now: Millis, hurry: bool) -> Result<usize, LogError> {
-        self.check()?;
-        let due: Vec<Buried> = {
-            let mut buried = self.buried.lock();
-            let is_due = |b: &mut Buried| {
-                let since = *b.since.get_or_insert(now);
-                hurry || now.0.saturating_sub(since.0) >= b.delay.0
-            };
-            buried.extract_if(.., is_due).collect()
-        };
-        let mut removed = 0;
-        let mut failure = Ok(());
-        for path in due.iter().flat_map(|b| &b.files) {
-            match self.disk.remove_file(path) {
-                Ok(()) => removed += 1,
-                // Its partition was deleted meanwhile.
-                Err(e) if e.is_not_found() => {}
-                Err(e) => failure = failure.and(Err(LogError::from(e))),
-            }
-        }
-        failure.map(|()| removed)
     }
 
     /// Makes everything in it survive a power cut: what was written before the call.

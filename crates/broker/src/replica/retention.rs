@@ -3,14 +3,19 @@
 //! are the log's, nor when this is called.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_log::{LogError, OffsetCheckpoint, PartitionLog};
 use ottla_protocol::{Millis, Offset};
 use tracing::{info, warn};
 
 use super::attention::Due;
-use super::{HostedPartition, Partitions};
+use super::{HostedPartition, Partitions, Volume};
+
+/// Files are removed for so long before the thread looks at what else there is to do.
+const REMOVE_TIME: Duration = Duration::from_secs(1);
+/// The longest pause between two pieces of them.
+const REMOVE_PAUSE_MAX: Duration = Duration::from_millis(20);
 
 impl Partitions {
     /// Applies the retention settings of all partitions.
@@ -60,21 +65,31 @@ impl Partitions {
         }
     }
 
-    /// Removes the files that logs have let go of, when their time has come; all of them in a log
-    /// directory that is full. `now` is on the monotonic clock.
-    pub(crate) fn remove_buried(&self, now: Millis) {
+    /// Removes the files that logs have let go of, when their time has come, gently and for a
+    /// while; all of them at once in a log directory that is full. `now` is on the monotonic clock.
+    /// Whether there is more to remove.
+    pub(crate) fn remove_buried(&self, now: Millis) -> bool {
+        let mut more = false;
         for (index, volume) in self.volumes.iter().enumerate() {
             if volume.dir.failure().is_some() {
                 continue;
             }
             let full = volume.dir.is_full();
-            if let Err(error) = volume.dir.remove_buried(now, full) {
+            let mut gently = Gently::new(volume);
+            let removed = if full {
+                volume.dir.remove_buried(now, true)
+            } else {
+                volume.dir.remove_buried_in_steps(now, &mut || gently.pause())
+            };
+            more |= gently.is_over();
+            if let Err(error) = removed {
                 warn!(%error, "a file of an old segment stays until the next start");
             }
             if full {
                 self.hurry_aside(index);
             }
         }
+        more
     }
 
     /// Deleted partitions of a log directory do not wait any longer.
@@ -91,6 +106,36 @@ impl Partitions {
         for hosted in self.all() {
             hosted.state.lock().log.producers_mut().remove_expired(now);
         }
+    }
+}
+
+/// Between two pieces that are removed the device is left to others for as long as a piece took,
+/// while somebody commits.
+struct Gently<'a> {
+    volume: &'a Volume,
+    begun: Instant,
+    since: Instant,
+    syncs: u64,
+}
+
+impl<'a> Gently<'a> {
+    fn new(volume: &'a Volume) -> Self {
+        let now = Instant::now();
+        Self { volume, begun: now, since: now, syncs: volume.syncs() }
+    }
+
+    /// The time for this is over: the thread has other things to do.
+    fn is_over(&self) -> bool {
+        self.since.saturating_duration_since(self.begun) >= REMOVE_TIME
+    }
+
+    /// Whether to go on.
+    fn pause(&mut self) -> bool {
+        if self.volume.syncs() != self.syncs {
+            std::thread::sleep(self.since.elapsed().min(REMOVE_PAUSE_MAX));
+        }
+        (self.since, self.syncs) = (Instant::now(), self.volume.syncs());
+        !self.is_over()
     }
 }
 

@@ -326,7 +326,7 @@ fn replace(dir: &PartitionDir, name: &str, content: &Bytes) -> Result<(), LogErr
 /// Gives a segment's files, and the producer snapshot at its base, the ending `.deleted`, and
 /// leaves their removal to [`crate::LogDir::remove_buried`]. Readers that have them open go on;
 /// others find that they are gone.
-pub(crate) fn bury(segment: &Segment, delay: Millis) -> Result<(), LogError> {
+pub(crate) fn bury(segment: &Arc<Segment>, delay: Millis) -> Result<(), LogError> {
     let disk = segment.dir.disk();
     let mut buried = Vec::new();
     for suffix in BURIED {
@@ -345,7 +345,7 @@ pub(crate) fn bury(segment: &Segment, delay: Millis) -> Result<(), LogError> {
         }
     }
     segment.close_files();
-    segment.dir.log_dir.bury(buried, delay);
+    segment.dir.log_dir.bury(segment, buried, delay);
     Ok(())
 }
 

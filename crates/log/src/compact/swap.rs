@@ -106,8 +106,9 @@ fn put_aside<T: CompactionTarget>(
     old: &[Arc<Segment>],
     target: &T,
 ) -> Result<(), LogError> {
-    let mut buried = Vec::new();
+    let mut aside = Vec::new();
     for (i, segment) in old.iter().enumerate() {
+        let mut buried = Vec::new();
         let snapshot = (i > 0).then_some(&SNAPSHOT);
         for suffix in FILES.iter().chain(snapshot) {
             let to = path(segment, suffix, DELETED);
@@ -118,11 +119,14 @@ fn put_aside<T: CompactionTarget>(
             }
         }
         segment.close_files();
+        aside.push((segment, buried));
     }
     let Some(first) = old.first() else { return Ok(()) };
     disk.sync_dir(&first.dir.path)?;
     let delay = target.with_log(|log| log.config().file_delete_delay);
-    first.dir.log_dir.bury(buried, delay);
+    for (segment, buried) in aside {
+        first.dir.log_dir.bury(segment, buried, delay);
+    }
     Ok(())
 }
 

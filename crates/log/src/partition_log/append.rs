@@ -259,7 +259,7 @@ impl PartitionLog {
             self.pending.push(Op::Remove { segment: old, snapshot: false });
         } else {
             seal(&mut self.active, &old, &mut self.pending);
-            self.closing.retain(|(segment, bytes)| segment.written() < *bytes);
+            self.forget_closed();
             self.closing.push((Arc::clone(&old), self.active.size));
             let content = Bytes::from(encode_snapshot(self.producers.entries()));
             let name = names::file(base, names::SNAPSHOT);
@@ -271,6 +271,11 @@ impl PartitionLog {
         self.segments = Arc::new(segments);
         self.pending.push(Op::Create(new));
         self.active = Active::empty(now);
+    }
+
+    /// Lets go of closed segments that are written whole by now.
+    pub(super) fn forget_closed(&mut self) {
+        self.closing.retain(|(segment, bytes)| segment.written() < *bytes);
     }
 }
 

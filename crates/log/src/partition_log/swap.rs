@@ -49,6 +49,7 @@ impl PartitionLog {
             segment.set_stage(Stage::Replaced);
         }
         self.segments = Arc::new(segments);
+        self.forget_closed();
         self.compacted = true;
         // The tail has batches as they were, while the index of aborted transactions has none any
         // more of those that are gone: readers would take aborted records for committed ones.

@@ -61,6 +61,7 @@ impl PartitionLog {
                 self.pending.push(Op::Bury { segment, delay });
             }
             self.segments = Arc::new(segments);
+            self.forget_closed();
         }
         self.queue()
     }

@@ -237,6 +237,62 @@ fn files_wait_for_their_time_and_readers_go_on() {
 }
 
 #[test]
+fn large_files_go_piece_by_piece_when_nobody_can_read_them() {
+    let (disk, dir, mut log) = fifty_days();
+    let view = log.view();
+    assert!(log.advance_log_start(Offset(20)));
+    log.delete_old_segments(Offset(20));
+    log.flush_now().unwrap();
+    let delay = log.config().file_delete_delay;
+    let lengths = || {
+        let entries = disk.list(Path::new("/d/t-0")).unwrap().into_iter();
+        let old = entries.filter(|entry| entry.name.ends_with(".log.deleted"));
+        old.map(|entry| entry.len).collect::<Vec<_>>()
+    };
+    let goes_on = &mut || true;
+    assert_eq!(dir.remove_buried_in_steps(Millis(0), goes_on).unwrap(), 0);
+    assert_eq!(dir.remove_buried_in_steps(delay, goes_on).unwrap(), 0, "somebody has them");
+    assert_eq!(lengths(), [2000, 2000]);
+    drop(view);
+    // It is interrupted after each piece, and goes on where it was.
+    let mut seen = Vec::new();
+    let mut removed = 0;
+    while !lengths().is_empty() {
+        removed += dir.remove_buried_in_steps(delay, &mut || false).unwrap();
+        seen.push(lengths().iter().sum::<u64>());
+    }
+    // What is left of the first goes whole when it is no longer than a piece.
+    let pieces = [1700, 1400, 1100, 800, 500, 200, 0];
+    let first = pieces.iter().map(|left| left + 2000);
+    let expected: Vec<u64> = first.chain([2000, 2000]).chain(pieces).collect();
+    assert_eq!(seen, expected);
+    removed += dir.remove_buried_in_steps(delay, goes_on).unwrap();
+    assert_eq!(removed, 3 + 4, "the second has a snapshot of its producers");
+    assert!(names(&disk).iter().all(|name| !name.contains("deleted")));
+}
+
+#[test]
+fn what_somebody_has_for_long_goes_at_once() {
+    let (disk, dir, mut log) = fifty_days();
+    let view = log.view();
+    assert!(log.advance_log_start(Offset(10)));
+    log.delete_old_segments(Offset(10));
+    log.flush_now().unwrap();
+    let late = Millis(log.config().file_delete_delay.0 + 300_000);
+    let mut pieces = 0;
+    let mut count = || {
+        pieces += 1;
+        true
+    };
+    assert_eq!(dir.remove_buried_in_steps(Millis(0), &mut count).unwrap(), 0);
+    assert_eq!(dir.remove_buried_in_steps(Millis(late.0 - 1), &mut count).unwrap(), 0);
+    assert_eq!(dir.remove_buried_in_steps(late, &mut count).unwrap(), 3);
+    assert_eq!(pieces, 3, "no file was cut");
+    assert!(names(&disk).iter().all(|name| !name.contains("deleted")));
+    drop(view);
+}
+
+#[test]
 fn without_space_closed_segments_go_all_the_same() {
     let (_disk, _dir, mut log) = fifty_days();
     log.roll_back().unwrap();
@@ -325,7 +381,16 @@ fn live(disk: &MemoryDisk, operations: u64, rng: &SeededRng) -> Option<()> {
         dir.write_offsets(OffsetCheckpoint::LogStart, &starts).ok()?;
         let needed = host.log.lock().unwrap().delete_old_segments(start);
         commit(needed);
-        dir.remove_buried(Millis(0), rng.next_u64().is_multiple_of(2)).ok()?;
+        if rng.next_u64().is_multiple_of(2) {
+            dir.remove_buried(Millis(0), true).ok()?;
+        } else {
+            let mut few = rng.next_u64() % 8;
+            let mut pace = || {
+                few = few.saturating_sub(1);
+                few > 0
+            };
+            dir.remove_buried_in_steps(Millis(round * DAY), &mut pace).ok()?;
+        }
     }
     None
 }

@@ -18,7 +18,8 @@ pub(crate) const NOW: Millis = Millis(1_700_000_000_000);
 pub(crate) const TOPIC_ID: TopicId = ottla_protocol::Uuid([7; 16]);
 
 pub(crate) fn log_dir(disk: &(impl Disk + Clone + 'static), path: &Path) -> Arc<LogDir> {
-    LogDir::open(Arc::new(disk.clone()), path, LogDirLimits::default()).unwrap()
+    let limits = LogDirLimits { removal_step_bytes: 300, ..LogDirLimits::default() };
+    LogDir::open(Arc::new(disk.clone()), path, limits).unwrap()
 }
 
 pub(crate) fn tp() -> TopicPartition {

@@ -17,6 +17,9 @@ use super::check::{consume, read_all};
 use super::host::Host;
 use super::model::{Model, value_of};
 use crate::choose::Choose;
+
+/// Pieces of files that are removed before something else happens.
+const STEPS_AT_ONCE: u32 = 4;
 use crate::promise;
 use crate::violation::Stop;
 
@@ -130,7 +133,17 @@ impl World {
         let Some(live) = self.dirs.get(dir).and_then(|dir| dir.live.as_ref()) else {
             return Ok(());
         };
-        let done = live.log_dir.remove_buried(now, hurry).map(drop);
+        let mut steps = 0;
+        let mut a_few = || {
+            steps += 1;
+            steps < STEPS_AT_ONCE
+        };
+        let done = if hurry {
+            live.log_dir.remove_buried(now, true)
+        } else {
+            live.log_dir.remove_buried_in_steps(now, &mut a_few)
+        };
+        let done = done.map(drop);
         done.map_err(|error| self.failed("removing old segments", &error))
     }
 

@@ -151,6 +151,7 @@ impl Swarm {
             limits: LogDirLimits {
                 open_files: draw.range(1, 30),
                 tail_bytes: *draw.pick(&[0, 3000, 1 << 20]).unwrap_or(&3000),
+                removal_step_bytes: 100,
             },
             weights: Weights::draw(draw),
             rates: if draw.one_in(3) {
