@@ -61,13 +61,17 @@ impl Partitions {
         // Held until it is written: another of those that it serves too must wait for that.
         let mut let_go = volume.let_go.lock();
         if let_go.contains(name) {
-            volume.progress.changed();
-            for which in OffsetCheckpoint::ALL {
-                self.checkpoint_volume(index, which)?;
-            }
+            self.checkpoint_all(index, volume)?;
             let_go.clear();
         }
         Ok(())
+    }
+
+    /// Writes all checkpoints of a log directory, of which something has changed.
+    pub(super) fn checkpoint_all(&self, index: usize, volume: &Volume) -> Result<(), LogError> {
+        volume.progress.changed();
+        let mut all = OffsetCheckpoint::ALL.into_iter();
+        all.try_for_each(|which| self.checkpoint_volume(index, which))
     }
 
     pub(super) fn checkpoint_one(&self, index: usize, which: OffsetCheckpoint) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_log::{LogError, OffsetCheckpoint, PartitionLog, SyncOn};
+use ottla_log::{LogError, PartitionLog, SyncOn};
 use ottla_protocol::Millis;
 use tracing::warn;
 
@@ -98,10 +98,7 @@ impl Partitions {
             volume.sync()?;
         }
         // What the logs know of themselves has changed by being closed.
-        volume.progress.changed();
-        for which in OffsetCheckpoint::ALL {
-            self.checkpoint_volume(index, which)?;
-        }
+        self.checkpoint_all(index, volume)?;
         // One that could not be opened must be looked at by the next start, and one that was not
         // opened in time is as the last stop left it.
         let was_clean = volume.points.read().clean.is_some();

@@ -17,11 +17,11 @@ use super::check::{consume, read_all};
 use super::host::Host;
 use super::model::{Model, value_of};
 use crate::choose::Choose;
+use crate::promise;
+use crate::violation::Stop;
 
 /// Pieces of files that are removed before something else happens.
 const STEPS_AT_ONCE: u32 = 4;
-use crate::promise;
-use crate::violation::Stop;
 
 /// Of each key what was last said of it; `None` for a tombstone.
 type Last = BTreeMap<u8, Option<u64>>;

@@ -117,7 +117,7 @@ impl Work {
             return Err(Ended::Taken);
         }
         // Before there are two: whichever is found after a crash begins where the log does.
-        if let Err(error) = checkpoints_written(shared, target, to) {
+        if let Err(error) = shared.partitions.checkpoint_all(target, to) {
             self.copy = Some(copy);
             return Err(error.into());
         }
@@ -182,10 +182,4 @@ fn put_away(shared: &Shared, hosted: &HostedPartition, (index, volume): (usize, 
             }
         }
     }
-}
-
-fn checkpoints_written(shared: &Shared, index: usize, volume: &Volume) -> Result<(), LogError> {
-    volume.progress.changed();
-    let mut all = OffsetCheckpoint::ALL.into_iter();
-    all.try_for_each(|which| shared.partitions.checkpoint_volume(index, which))
 }
