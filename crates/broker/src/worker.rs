@@ -37,7 +37,11 @@ pub(crate) struct WorkerStart {
 
 /// Starts a worker's thread.
 pub(crate) fn start(start: WorkerStart) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // What the worker leaves to other threads are reads of files for those who lag behind.
+    let disk = start.shared.partitions.volumes.first().map(|volume| Arc::clone(volume.dir.disk()));
+    let in_background = move || disk.iter().for_each(|disk| disk.work_in_background());
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().on_thread_start(in_background).build()?;
     Builder::new().name(format!("ottla-worker-{}", start.index)).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, run(start));
@@ -122,7 +126,7 @@ pub(crate) fn keep_running<F: Future<Output = ()> + 'static>(
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -133,7 +137,7 @@ mod tests {
     use ottla_metadata::configs::{BrokerProperties, Effective};
     use ottla_protocol::NodeId;
 
-    /// Sends frames back; panics at `now`, and in the answer's future at `later`.
+    /// Sends frames back, and much at `much`; panics at `now`, and in the answer's future at `later`.
     struct Echo;
 
     impl Dispatch for Echo {
@@ -141,6 +145,9 @@ mod tests {
             assert_ne!(&*frame, b"now", "asked for");
             if &*frame == b"later" {
                 return Handled::Later(Box::pin(async { panic!("asked for") }));
+            }
+            if &*frame == b"much" {
+                return Handled::Ready(much());
             }
             Handled::Ready(vec![frame.freeze()])
         }
@@ -152,6 +159,13 @@ mod tests {
         fn place(&self, _: &[u8]) -> usize {
             0
         }
+    }
+
+    /// Segments whose ends lie anywhere in what is written at a time.
+    fn much() -> Vec<Bytes> {
+        let lengths = [1, 700_000, 524_287, 1, 1_048_576, 3, 100_000];
+        let segment = |(at, len): (u8, &usize)| Bytes::from(vec![at; *len]);
+        (1..).zip(&lengths).map(segment).collect()
     }
 
     fn run_local(test: impl Future<Output = ()>) {
@@ -169,29 +183,45 @@ mod tests {
         answer
     }
 
+    /// Echo behind a port.
+    async fn serve() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (image, properties) = (Image::default(), BrokerProperties::default());
+        let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
+        let admission = Admission::new(AdmissionLimits::read(&effective));
+        let (dispatcher, limits) = (Rc::new(Echo), Rc::new(Limits::default()));
+        let queued = QueuedBytes::new(&limits);
+        spawn_local(async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                let stream = stream.into_std().unwrap();
+                let slot = admission.take(peer.ip()).unwrap();
+                let accepted = Accepted { stream, peer, listener: "A".into(), slot };
+                open(accepted, &dispatcher, &limits, &queued).unwrap();
+            }
+        });
+        at
+    }
+
     #[test]
     fn a_panic_ends_its_connection_and_nothing_else() {
         run_local(async {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            let at = listener.local_addr().unwrap();
-            let (image, properties) = (Image::default(), BrokerProperties::default());
-            let effective = Effective { image: &image, node: NodeId(1), properties: &properties };
-            let admission = Admission::new(AdmissionLimits::read(&effective));
-            let (dispatcher, limits) = (Rc::new(Echo), Rc::new(Limits::default()));
-            let queued = QueuedBytes::new(&limits);
-            spawn_local(async move {
-                loop {
-                    let (stream, peer) = listener.accept().await.unwrap();
-                    let stream = stream.into_std().unwrap();
-                    let slot = admission.take(peer.ip()).unwrap();
-                    let accepted = Accepted { stream, peer, listener: "A".into(), slot };
-                    open(accepted, &dispatcher, &limits, &queued).unwrap();
-                }
-            });
+            let at = serve().await;
             assert_eq!(ask(at, b"before").await, b"before");
             assert_eq!(ask(at, b"now").await, b"");
             assert_eq!(ask(at, b"later").await, b"");
             assert_eq!(ask(at, b"after").await, b"after");
+        });
+    }
+
+    #[test]
+    fn a_long_answer_is_written_in_parts_and_arrives_whole() {
+        run_local(async {
+            let at = serve().await;
+            let (first, second) = tokio::join!(ask(at, b"much"), ask(at, b"much"));
+            let expected = much().concat();
+            assert!(first == expected && second == expected);
         });
     }
 

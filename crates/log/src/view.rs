@@ -21,9 +21,11 @@ use crate::txn_index::{self, AbortedTransaction};
 /// knows a batch some `index.interval.bytes` before the wanted one.
 const SLACK: usize = 8192;
 /// Whoever reads less at a time from the device has so much fetched at once.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 /// Bytes read at a time while walking over headers.
 const WALK: usize = 16 * 1024;
+/// Whether the end of a piece is in memory is asked with so many bytes: little is fetched when not.
+const PROBE: usize = 4096;
 /// The bound of a segment that may have grown since the view was made.
 const GROWING: Offset = Offset(i64::MAX);
 
@@ -62,6 +64,19 @@ impl LogView {
     /// [`ReadError::OutOfRange`], also when the segment was removed meanwhile; failures of the
     /// disk; [`LogError::Corrupt`].
     pub fn read(&self, request: &ReadRequest) -> Result<Fetched, ReadError> {
+        self.read_giving_way(request, &|| usize::MAX)
+    }
+
+    /// As [`LogView::read`]. Before the device may be asked for a piece of a file, `give_way` is
+    /// called: it may wait for others, and says how many bytes the piece may have.
+    ///
+    /// # Errors
+    /// As [`LogView::read`].
+    pub fn read_giving_way(
+        &self,
+        request: &ReadRequest,
+        give_way: &dyn Fn() -> usize,
+    ) -> Result<Fetched, ReadError> {
         let out_of_range = || ReadError::OutOfRange {
             offset: request.from,
             log_start: self.log_start,
@@ -76,7 +91,7 @@ impl LogView {
             if segment.base >= request.up_to {
                 break;
             }
-            match self.read_segment(segment, next.unwrap_or(GROWING), request) {
+            match self.read_segment(segment, next.unwrap_or(GROWING), request, give_way) {
                 Ok(Some(fetched)) => return Ok(fetched),
                 // Compaction can leave a segment without batches behind an offset.
                 Ok(None) => {
@@ -132,6 +147,7 @@ impl LogView {
         segment: &Segment,
         bound: Offset,
         request: &ReadRequest,
+        give_way: &dyn Fn() -> usize,
     ) -> Result<Option<Fetched>, LogError> {
         let written = segment.written();
         let file = segment.log_file()?;
@@ -139,19 +155,21 @@ impl LogView {
         file.read_no_further();
         let from = segment.place_before(request.from)?;
         if request.max_bytes < PIECE {
-            file.fetch_ahead(from.position, PIECE as u64);
+            let piece = give_way().min(PIECE);
+            file.fetch_ahead(from.position, piece as u64);
         }
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
         let buffers = &self.dir.log_dir.read_buffers;
-        let (mut start, before) = match find(&*file, buffers, from, written, request.from, want)? {
+        let source = Source { file: &*file, buffers, end: written, give_way };
+        let (mut start, before) = match source.find(from, request.from, want)? {
             Walked::At { start, before } => (start, before),
             Walked::End { last } => {
-                last.map_or(Ok(()), |last| check_batch(&*file, buffers, last, written))?;
+                last.map_or(Ok(()), |last| source.check_batch(last))?;
                 return Ok(None);
             }
         };
         // The wanted offset is in no batch, if the one before ends where it says.
-        before.map_or(Ok(()), |before| check_batch(&*file, buffers, before, written))?;
+        before.map_or(Ok(()), |before| source.check_batch(before))?;
         let rest = start.rest();
         let first = BatchHeader::parse(rest).map_err(|e| damaged(&*file, start.position, &e))?;
         let size = first.size();
@@ -163,7 +181,7 @@ impl LogView {
             mark!("read-batch-beyond-buffer");
             let want = request.max_bytes.max(size);
             start = Start {
-                buffer: read(&*file, buffers, start.position, written, want)?,
+                buffer: source.read(start.position, want)?,
                 at: 0,
                 position: start.position,
             };
@@ -191,11 +209,16 @@ impl LogView {
         let file = segment.log_file_if_open()?;
         file.read_no_further();
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
-        // All at once: that tells the system how much is going to be read.
         let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);
         let mut buffer = self.dir.log_dir.read_buffers.take(want);
-        let read = file.read_cached_at(buffer.bytes_mut(), position).ok()??;
-        buffer.truncate(read);
+        // What is not there begins to be fetched by asking for it: the calling thread would prepare
+        // all of that, and the device have it before what others wait for.
+        let (most, end) = buffer.bytes_mut().split_at_mut_checked(want.saturating_sub(PROBE))?;
+        for (part, at) in [(end, most.len()), (most, 0)] {
+            if file.read_cached_at(part, position + at as u64).ok()?? < part.len() {
+                return None;
+            }
+        }
         let first = BatchHeader::parse(buffer.as_slice()).ok()?;
         if first.base_offset < request.from {
             return None;
@@ -281,6 +304,8 @@ impl LogView {
     ) -> Result<Option<TimestampOffset>, LogError> {
         let file = segment.log_file()?;
         let written = segment.written();
+        let buffers = &self.dir.log_dir.read_buffers;
+        let source = Source { file: &*file, buffers, end: written, give_way: &|| usize::MAX };
         let mut scan = Scan::new(&*file, from, written, WALK);
         let mut scratch = Scratch::new();
         loop {
@@ -292,8 +317,7 @@ impl LogView {
             if !wanted(&header) {
                 continue;
             }
-            let buffers = &self.dir.log_dir.read_buffers;
-            let bytes = read(&*file, buffers, position, written, header.size())?;
+            let bytes = source.read(position, header.size())?;
             let bad = |e: BatchError| damaged(&*file, position, &e);
             let batch = Batch::parse(bytes.as_slice()).map_err(bad)?;
             batch.verify_crc().map_err(bad)?;
@@ -363,7 +387,8 @@ impl LogView {
         let file = segment.log_file()?;
         let from = segment.place_before(offset)?;
         let buffers = &self.dir.log_dir.read_buffers;
-        match find(&*file, buffers, from, written, offset, WALK)? {
+        let source = Source { file: &*file, buffers, end: written, give_way: &|| usize::MAX };
+        match source.find(from, offset, WALK)? {
             Walked::At { start, .. } => Ok(Some(start.position)),
             Walked::End { .. } => Ok(None),
         }
@@ -379,58 +404,76 @@ enum Walked {
     End { last: Option<u64> },
 }
 
-/// Walks from a place to the first batch that ends at or after `offset`.
-fn find(
-    file: &dyn DiskFile,
-    buffers: &Arc<ReadBuffers>,
-    from: Place,
+/// The bytes of a segment, up to where it is written.
+struct Source<'a> {
+    file: &'a dyn DiskFile,
+    buffers: &'a Arc<ReadBuffers>,
     end: u64,
-    offset: Offset,
-    want: usize,
-) -> Result<Walked, LogError> {
-    let mut before = None;
-    let Place { mut position, begins_from: mut next_offset, mut ends_at } = from;
-    while position < end {
-        let buffer = read(file, buffers, position, end, want)?;
-        let bytes = buffer.as_slice();
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
-            let here = position + at as u64;
-            let header = BatchHeader::parse(rest).map_err(|e| damaged(file, here, &e))?;
-            let ends_elsewhere = ends_at.take().is_some_and(|end| header.last_offset() != end);
-            if header.base_offset < next_offset || ends_elsewhere {
-                return Err(misplaced(file, here, header.base_offset));
-            }
-            next_offset = header.next_offset();
-            if header.last_offset() >= offset {
-                let before = before.filter(|_| header.base_offset > offset);
-                let start = Start { at, position: here, buffer };
-                return Ok(Walked::At { start, before });
-            }
-            before = Some(here);
-            at = at.saturating_add(header.size());
-        }
-        if at == 0 {
-            let error = BatchError::Torn { needed: HEADER_LEN, available: bytes.len() };
-            return Err(damaged(file, position, &error));
-        }
-        position += at as u64;
-    }
-    Ok(Walked::End { last: before })
+    /// Called before the device may be asked for a piece; gives how many bytes it may have.
+    give_way: &'a dyn Fn() -> usize,
 }
 
-/// Checks the batch at `position`: where it ends is only known when it is sound.
-fn check_batch(
-    file: &dyn DiskFile,
-    buffers: &Arc<ReadBuffers>,
-    position: u64,
-    end: u64,
-) -> Result<(), LogError> {
-    let bad = |error| damaged(file, position, &error);
-    let header = read(file, buffers, position, end, HEADER_LEN)?;
-    let size = BatchHeader::parse(header.as_slice()).map_err(bad)?.size();
-    let bytes = read(file, buffers, position, end, size)?;
-    Batch::parse(bytes.as_slice()).and_then(|batch| batch.verify_crc()).map_err(bad)
+impl Source<'_> {
+    /// Walks from a place to the first batch that ends at or after `offset`.
+    fn find(&self, from: Place, offset: Offset, want: usize) -> Result<Walked, LogError> {
+        let mut before = None;
+        let Place { mut position, begins_from: mut next_offset, mut ends_at } = from;
+        while position < self.end {
+            let buffer = self.read(position, want)?;
+            let bytes = buffer.as_slice();
+            let mut at = 0;
+            while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER_LEN) {
+                let here = position + at as u64;
+                let bad = |error| damaged(self.file, here, &error);
+                let header = BatchHeader::parse(rest).map_err(bad)?;
+                let ends_elsewhere = ends_at.take().is_some_and(|end| header.last_offset() != end);
+                if header.base_offset < next_offset || ends_elsewhere {
+                    return Err(misplaced(self.file, here, header.base_offset));
+                }
+                next_offset = header.next_offset();
+                if header.last_offset() >= offset {
+                    let before = before.filter(|_| header.base_offset > offset);
+                    let start = Start { at, position: here, buffer };
+                    return Ok(Walked::At { start, before });
+                }
+                before = Some(here);
+                at = at.saturating_add(header.size());
+            }
+            if at == 0 {
+                let error = BatchError::Torn { needed: HEADER_LEN, available: bytes.len() };
+                return Err(damaged(self.file, position, &error));
+            }
+            position += at as u64;
+        }
+        Ok(Walked::End { last: before })
+    }
+
+    /// Checks the batch at `position`: where it ends is only known when it is sound.
+    fn check_batch(&self, position: u64) -> Result<(), LogError> {
+        let bad = |error| damaged(self.file, position, &error);
+        let header = self.read(position, HEADER_LEN)?;
+        let size = BatchHeader::parse(header.as_slice()).map_err(bad)?.size();
+        let bytes = self.read(position, size)?;
+        Batch::parse(bytes.as_slice()).and_then(|batch| batch.verify_crc()).map_err(bad)
+    }
+
+    /// At most `want` bytes from `position`.
+    fn read(&self, position: u64, want: usize) -> Result<ReadBuffer, LogError> {
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut buffer = self.buffers.take(want.min(left));
+        let mut done = 0;
+        while let Some(rest) = buffer.bytes_mut().get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let len = rest.len().min((self.give_way)().max(1));
+            let piece = rest.get_mut(..len).unwrap_or_default();
+            let n = self.file.read_at(piece, position.saturating_add(done as u64))?;
+            done += n;
+            if n < len {
+                break;
+            }
+        }
+        buffer.truncate(done);
+        Ok(buffer)
+    }
 }
 
 /// The batches from `start` on that the request asks for. All end before `bound`, and their CRCs
@@ -478,21 +521,6 @@ fn take_batches(
         fetched.push(start.buffer.into_bytes(start.at..end), next_offset);
     }
     Ok(fetched)
-}
-
-/// At most `want` bytes from `position`, never beyond `end`.
-fn read(
-    file: &dyn DiskFile,
-    buffers: &Arc<ReadBuffers>,
-    position: u64,
-    end: u64,
-    want: usize,
-) -> Result<ReadBuffer, LogError> {
-    let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
-    let mut buffer = buffers.take(want.min(left));
-    let n = file.read_at(buffer.bytes_mut(), position)?;
-    buffer.truncate(n);
-    Ok(buffer)
 }
 
 fn damaged(file: &dyn DiskFile, position: u64, error: &BatchError) -> LogError {

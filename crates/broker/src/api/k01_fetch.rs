@@ -22,7 +22,9 @@ use crate::errors;
 use crate::fetch_sessions::{
     Asked, FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted,
 };
-use crate::replica::{FetchFrom, FetchRead, FetchRefused, FetchWait, HostedPartition, Isolation};
+use crate::replica::{
+    FetchFrom, FetchRead, FetchRefused, FetchWait, HostedPartition, Isolation, ReadTurn,
+};
 
 /// What one answer may carry from files. Batches of the tail are in memory anyway; these are
 /// read for this answer alone.
@@ -220,7 +222,7 @@ impl Pass {
                         *version = read.version;
                     }
                     match self.read_files(&mut read) {
-                        Next::Complete => self.take(cx, context, complete(read)),
+                        Next::Complete => self.take(cx, context, complete(read, &|| usize::MAX)),
                         Next::CompleteElsewhere => return Some(Halt::Files(Box::new(read))),
                         Next::Yield => return Some(Halt::Turn),
                     }
@@ -328,7 +330,9 @@ async fn read_elsewhere(
     read: Box<FetchRead>,
 ) {
     let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
-    match tokio::task::spawn_blocking(move || complete(*read)).await {
+    let turn = turn_to_read(cx, context, pass).await;
+    let work = move || complete(*read, &|| turn.as_ref().map_or(usize::MAX, ReadTurn::give_way));
+    match tokio::task::spawn_blocking(work).await {
         // Compaction replaced the segment meanwhile: the pass looks again.
         Ok(Err(FetchRefused::Read(error))) if error.is_replaced() => {}
         Ok(read) => pass.take(cx, context, read),
@@ -343,6 +347,14 @@ async fn read_elsewhere(
         pass.note_cold(pass.found.bytes.saturating_sub(before));
     }
     pass.turn_bytes = 0;
+}
+
+/// Waits for a turn to read the files of the partition at which the pass stands.
+async fn turn_to_read(cx: &Context, context: &FetchContext, pass: &Pass) -> Option<ReadTurn> {
+    let (_, asked) = pass.here(context)?;
+    let dir = resolve(cx, &asked.key).ok()?.dir();
+    let reading = cx.shared.partitions.volumes.get(dir)?.reading();
+    Some(reading.turn().await)
 }
 
 fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
@@ -413,12 +425,12 @@ fn read_at_hand(read: &mut FetchRead) -> usize {
 }
 
 /// What a partition gives. Reads files, where the batches are not in memory or transactions may
-/// have been aborted.
-fn complete(read: FetchRead) -> Result<PartitionData, FetchRefused> {
+/// have been aborted; `give_way` is that of [`ottla_log::LogView::read_giving_way`].
+fn complete(read: FetchRead, give_way: &dyn Fn() -> usize) -> Result<PartitionData, FetchRefused> {
     let FetchRead { ends, last_stable, request, batches, view, version: _ } = read;
     let fetched = match batches {
         Answer::Ready(fetched) => fetched,
-        Answer::Lookup(lookup) => lookup.read(&request)?,
+        Answer::Lookup(lookup) => lookup.read_giving_way(&request, give_way)?,
     };
     let aborted = match &view {
         Some(view) if fetched.batches.iter().any(|bytes| has_transactions(bytes)) => {

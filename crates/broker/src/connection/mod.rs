@@ -25,6 +25,9 @@ use crate::limits::{Limits, QueuedBytes};
 /// waiting for hours.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
+/// So much is copied into a socket before the worker's other connections have their turn.
+const TURN_BYTES: usize = 512 * 1024;
+
 /// Alignment of files that are written past the page cache.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
@@ -211,8 +214,8 @@ async fn write_answers(half: WriteHalf<'_>, limits: &Limits, answers: &Answers) 
     }
 }
 
-/// Writes all segments, as many as fit per system call. A client may be slow, but not stand still
-/// for `idle`.
+/// Writes all segments, as much as the worker's other connections may be kept waiting for per system
+/// call. A client may be slow, but not stand still for `idle`.
 async fn write_all(
     half: &WriteHalf<'_>,
     segments: &mut [Bytes],
@@ -222,10 +225,15 @@ async fn write_all(
     let mut first = 0;
     while first < segments.len() {
         let mut slices = [std::io::IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
+        let (mut count, mut room) = (0, TURN_BYTES);
         for (slice, segment) in slices.iter_mut().zip(segments.iter().skip(first)) {
-            *slice = std::io::IoSlice::new(segment);
+            let now = segment.get(..room).unwrap_or(segment);
+            *slice = std::io::IoSlice::new(now);
             count += 1;
+            room -= now.len();
+            if room == 0 {
+                break;
+            }
         }
         let written = half.try_write_vectored(slices.get(..count).unwrap_or_default());
         let mut written = match written {
@@ -246,6 +254,9 @@ async fn write_all(
             written -= segment.len();
             *segment = Bytes::new();
             first += 1;
+        }
+        if room == 0 && first < segments.len() {
+            tokio::task::yield_now().await;
         }
     }
     Ok(())

@@ -14,8 +14,10 @@ mod no_space;
 mod opening;
 mod partition;
 mod partitions;
+mod reading;
 mod retention;
 mod stop;
+mod syncing;
 mod volume;
 mod waits;
 
@@ -26,5 +28,6 @@ pub(crate) use self::partition::{
     FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation, Refused,
 };
 pub(crate) use self::partitions::{Partitions, PartitionsStart};
+pub(crate) use self::reading::ReadTurn;
 pub(crate) use self::volume::Volume;
 pub(crate) use self::waits::{AckToken, FetchWait, ProduceWait};

@@ -14,6 +14,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::HostedPartition;
 use super::checkpoints::Written;
+use super::reading::Reading;
+use super::syncing::Syncing;
 
 /// Files of a log directory that are synced at a time.
 const SYNC_THREADS: usize = 4;
@@ -39,6 +41,7 @@ pub(crate) struct Volume {
     pub(super) partitions: AtomicUsize,
     pub(super) progress: Arc<Progress>,
     syncing: Arc<Syncing>,
+    reading: Arc<Reading>,
     pub(super) written: Mutex<Written>,
     /// Partitions that it had since its checkpoints were written: these may speak of them still,
     /// and what they say must not be taken for that of a new topic of the same name.
@@ -94,18 +97,19 @@ impl Volume {
     ) -> std::io::Result<Self> {
         let progress: Arc<Progress> = Arc::default();
         let syncing: Arc<Syncing> = Arc::default();
+        let reading = Reading::new(Arc::clone(&syncing));
         let (told, of, begun) = (Arc::clone(&progress), Arc::clone(&dir), Arc::clone(&syncing));
         let committer = Committer::new(&dir, SYNC_THREADS).reporting_to(move |stage| match stage {
             Stage::Written => {
-                begun.set(true);
+                begun.begin(Instant::now());
                 told.changed();
             }
             Stage::Failed => {
-                begun.set(false);
+                begun.end(Instant::now());
                 told.changed();
             }
             Stage::Durable => {
-                begun.set(false);
+                begun.end(Instant::now());
                 if told.on_commit(of.appended_bytes()) {
                     due();
                 }
@@ -132,6 +136,7 @@ impl Volume {
             partitions: AtomicUsize::new(0),
             progress,
             syncing,
+            reading,
             written: Mutex::default(),
             let_go: Mutex::default(),
             cordoned: AtomicBool::new(false),
@@ -167,7 +172,12 @@ impl Volume {
     /// How many syncs of commits have begun, and how many of them have ended: an odd number while
     /// there is one.
     pub(crate) fn syncs(&self) -> u64 {
-        self.syncing.0.load(Ordering::Acquire)
+        self.syncing.count()
+    }
+
+    /// For who reads its files for clients.
+    pub(crate) fn reading(&self) -> Arc<Reading> {
+        Arc::clone(&self.reading)
     }
 
     /// Makes all that was written in the directory before survive a power cut.
@@ -175,18 +185,6 @@ impl Volume {
         self.sync.run(|| self.dir.sync_volume())?;
         // The one who synced for this caller may have failed.
         self.dir.failure().map_or(Ok(()), Err)
-    }
-}
-
-/// Whether the committer waits for a sync.
-#[derive(Default)]
-struct Syncing(AtomicU64);
-
-impl Syncing {
-    /// Called by whoever works on a group, of which there is one at a time.
-    fn set(&self, now: bool) {
-        let count = self.0.load(Ordering::Relaxed);
-        self.0.store(count + u64::from(count.is_multiple_of(2) == now), Ordering::Release);
     }
 }
 

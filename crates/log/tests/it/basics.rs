@@ -1,5 +1,6 @@
 //! Appending, rolling, reading, looking up, taking away, closing and opening again.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use ottla_env::Disk;
@@ -524,4 +525,29 @@ fn who_goes_on_reading_finds_the_next_batches_at_hand() {
     // All but the first of each segment.
     let segments = log.segment_count();
     assert!(at_hand > segments, "{at_hand} at hand in {segments} segments");
+}
+
+#[test]
+fn who_reads_gives_way_before_every_piece_and_finds_the_same() {
+    let disk = MemoryDisk::new();
+    let dir = log_dir(&disk, Path::new("/d"));
+    let (mut log, _) = open(&dir, LogConfig { tail_bytes: 0, ..LogConfig::default() });
+    for _ in 0..30 {
+        append(&mut log, batch(&[NOW.0], 150));
+    }
+    log.flush_now().unwrap();
+    let (from, up_to) = (Offset::ZERO, log.log_end());
+    let request = ReadRequest { from, up_to, max_bytes: 3000, at_least_one: true };
+    let whole = log.view().read(&request).unwrap();
+    assert!(whole.bytes > 2000);
+    // A piece of nothing is one of a byte: it comes to an end.
+    for piece in [0, 1, 100, 1000, usize::MAX] {
+        let times = Cell::new(0);
+        let give_way = || {
+            times.set(times.get() + 1);
+            piece
+        };
+        assert_eq!(log.view().read_giving_way(&request, &give_way).unwrap(), whole);
+        assert!(times.get() > 2000 / piece.max(1), "{} times {piece} bytes", times.get());
+    }
 }
