@@ -196,9 +196,10 @@ impl LogView {
     }
 
     /// As [`LogView::read`], when that waits for nothing: the reader goes on where one has been
-    /// before, and the file is open and in memory. `None` tells nothing else.
+    /// before, and the file is open and in memory. `None` tells nothing else. What is not there
+    /// begins to be fetched by asking for it; with `lightly` little of it is.
     #[must_use]
-    pub fn read_at_hand(&self, request: &ReadRequest) -> Option<Fetched> {
+    pub fn read_at_hand(&self, request: &ReadRequest, lightly: bool) -> Option<Fetched> {
         if request.from < self.log_start {
             return None;
         }
@@ -211,9 +212,9 @@ impl LogView {
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
         let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);
         let mut buffer = self.dir.log_dir.read_buffers.take(want);
-        // What is not there begins to be fetched by asking for it: the calling thread would prepare
-        // all of that, and the device have it before what others wait for.
-        let (most, end) = buffer.bytes_mut().split_at_mut_checked(want.saturating_sub(PROBE))?;
+        // The end first: the device would have the rest before what others wait for.
+        let probe = if lightly { PROBE } else { 0 };
+        let (most, end) = buffer.bytes_mut().split_at_mut_checked(want.saturating_sub(probe))?;
         for (part, at) in [(end, most.len()), (most, 0)] {
             if file.read_cached_at(part, position + at as u64).ok()?? < part.len() {
                 return None;

@@ -23,7 +23,7 @@ use crate::fetch_sessions::{
     Asked, FetchContext, PartitionKey, SessionRequest, Told, TopicKey, Wanted,
 };
 use crate::replica::{
-    FetchFrom, FetchRead, FetchRefused, FetchWait, HostedPartition, Isolation, ReadTurn,
+    FetchFrom, FetchRead, FetchRefused, FetchWait, HostedPartition, Isolation, ReadTurn, Reading,
 };
 
 /// What one answer may carry from files. Batches of the tail are in memory anyway; these are
@@ -221,7 +221,7 @@ impl Pass {
                     if let Some(version) = self.versions.get_mut(index) {
                         *version = read.version;
                     }
-                    match self.read_files(&mut read) {
+                    match self.read_files(cx, asked, &mut read) {
                         Next::Complete => self.take(cx, context, complete(read, &|| usize::MAX)),
                         Next::CompleteElsewhere => return Some(Halt::Files(Box::new(read))),
                         Next::Yield => return Some(Halt::Turn),
@@ -244,7 +244,7 @@ impl Pass {
     }
 
     /// Reads from files what waits for no disk.
-    fn read_files(&mut self, read: &mut FetchRead) -> Next {
+    fn read_files(&mut self, cx: &Context, asked: &Asked, read: &mut FetchRead) -> Next {
         if matches!(read.batches, Answer::Lookup(_)) {
             let enough = self.cold_bytes >= COLD_BYTES_ENOUGH;
             let room = if enough { 0 } else { COLD_BYTES_MAX - self.cold_bytes };
@@ -258,7 +258,8 @@ impl Pass {
                 self.turn_bytes = 0;
                 return Next::Yield;
             }
-            let bytes = read_at_hand(read);
+            let lightly = reading(cx, &asked.key).is_some_and(|reading| reading.is_shared());
+            let bytes = read_at_hand(read, lightly);
             self.turn_bytes += bytes;
             self.note_cold(bytes);
         }
@@ -352,9 +353,13 @@ async fn read_elsewhere(
 /// Waits for a turn to read the files of the partition at which the pass stands.
 async fn turn_to_read(cx: &Context, context: &FetchContext, pass: &Pass) -> Option<ReadTurn> {
     let (_, asked) = pass.here(context)?;
-    let dir = resolve(cx, &asked.key).ok()?.dir();
-    let reading = cx.shared.partitions.volumes.get(dir)?.reading();
-    Some(reading.turn().await)
+    Some(reading(cx, &asked.key)?.turn().await)
+}
+
+/// Those who read in the partition's log directory.
+fn reading(cx: &Context, key: &PartitionKey) -> Option<Arc<Reading>> {
+    let dir = resolve(cx, key).ok()?.dir();
+    Some(cx.shared.partitions.volumes.get(dir)?.reading())
 }
 
 fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
@@ -413,12 +418,12 @@ fn nothing(request: &ReadRequest) -> Fetched {
 }
 
 /// Reads from files what waits for no disk; how many bytes that was.
-fn read_at_hand(read: &mut FetchRead) -> usize {
+fn read_at_hand(read: &mut FetchRead, lightly: bool) -> usize {
     let Answer::Lookup(lookup) = &read.batches else { return 0 };
     if read.request.max_bytes > AT_HAND_BYTES_MAX {
         return 0;
     }
-    let Some(fetched) = lookup.read_at_hand(&read.request) else { return 0 };
+    let Some(fetched) = lookup.read_at_hand(&read.request, lightly) else { return 0 };
     let bytes = fetched.bytes;
     read.batches = Answer::Ready(fetched);
     bytes

@@ -26,7 +26,7 @@ use crate::limits::{Limits, QueuedBytes};
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
 /// So much is copied into a socket before the worker's other connections have their turn.
-const TURN_BYTES: usize = 512 * 1024;
+const TURN_BYTES: usize = 1 << 20;
 
 /// Alignment of files that are written past the page cache.
 pub(crate) const BLOCK_BYTES: usize = 4096;

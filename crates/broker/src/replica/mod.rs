@@ -28,6 +28,6 @@ pub(crate) use self::partition::{
     FetchFrom, FetchRead, FetchRefused, HostedPartition, Isolation, Refused,
 };
 pub(crate) use self::partitions::{Partitions, PartitionsStart};
-pub(crate) use self::reading::ReadTurn;
+pub(crate) use self::reading::{ReadTurn, Reading};
 pub(crate) use self::volume::Volume;
 pub(crate) use self::waits::{AckToken, FetchWait, ProduceWait};

@@ -518,7 +518,8 @@ fn who_goes_on_reading_finds_the_next_batches_at_hand() {
         let up_to = log.log_end();
         let request = ReadRequest { from: at, up_to, max_bytes: 500, at_least_one: true };
         let Answer::Lookup(view) = log.read(&request).unwrap() else { panic!("it is in memory") };
-        let found = view.read_at_hand(&request);
+        let found = view.read_at_hand(&request, false);
+        assert_eq!(found, view.read_at_hand(&request, true));
         at_hand += usize::from(found.is_some());
         at = found.unwrap_or_else(|| view.read(&request).unwrap()).next_offset;
     }
