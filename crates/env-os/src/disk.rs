@@ -37,7 +37,8 @@ struct OsFile {
     /// The same file for direct writes, opened by the first; none where there is no such thing.
     direct: OnceLock<Option<File>>,
     /// The system was told that reads follow no order.
-    no_further: AtomicBool,
+    /// What the system was told of reads.
+    read_ahead: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Disk for OsDisk {
         }
         let file = failed(options.open(path), "open", path)?;
         let (path, direct) = (path.to_owned(), OnceLock::new());
-        Ok(Arc::new(OsFile { file, path, direct, no_further: AtomicBool::new(false) }))
+        Ok(Arc::new(OsFile { file, path, direct, read_ahead: AtomicBool::new(true) }))
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -196,11 +197,13 @@ impl DiskFile for OsFile {
         Ok(done)
     }
 
-    fn read_no_further(&self) {
-        // Where it is not understood, more is read than needed. Once is enough for a handle.
-        if !self.no_further.load(Ordering::Relaxed) {
-            self.no_further.store(true, Ordering::Relaxed);
-            let _hint = fadvise(&self.file, 0, None, Advice::Random);
+    fn read_ahead(&self, allowed: bool) {
+        // Without it the system fetches page by page. Where it is not understood, more is read than
+        // needed.
+        if self.read_ahead.load(Ordering::Relaxed) != allowed {
+            self.read_ahead.store(allowed, Ordering::Relaxed);
+            let advice = if allowed { Advice::Normal } else { Advice::Random };
+            let _hint = fadvise(&self.file, 0, None, advice);
         }
     }
 
@@ -228,7 +231,7 @@ impl DiskFile for OsFile {
     }
 
     fn read_in_passing(&self) {
-        self.read_no_further();
+        self.read_ahead(false);
         let _hint = fadvise(&self.file, 0, None, Advice::NoReuse);
     }
 

@@ -83,10 +83,10 @@ pub trait DiskFile: Send + Sync + Debug {
     /// it goes first. Does nothing where there is no such thing.
     fn read_in_passing(&self) {}
 
-    /// From now on a read fetches from the device what it asks for and nothing beyond, however the
-    /// reads follow each other: what is fetched in advance stands before everything that is written
-    /// meanwhile. A hint.
-    fn read_no_further(&self) {}
+    /// Whether from now on a read may fetch from the device more than it asks for, when reads follow
+    /// each other. That costs less CPU time a byte; and what is fetched in advance stands before
+    /// everything that is written meanwhile. A hint.
+    fn read_ahead(&self, _allowed: bool) {}
 
     /// Begins to fetch `len` bytes from `position` on, without waiting for them. A hint.
     fn fetch_ahead(&self, _position: u64, _len: u64) {}

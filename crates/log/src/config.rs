@@ -65,12 +65,19 @@ pub struct LogDirLimits {
     pub open_files: usize,
     /// Bytes of committed batches kept in memory, all partitions together.
     pub tail_bytes: usize,
+    /// Each partition that has any may keep an even share of so many, and what its last commit wrote.
+    pub tail_share_bytes: usize,
     /// Bytes of a file that are removed at once ([`crate::LogDir::remove_buried_in_steps`]).
     pub removal_step_bytes: u64,
 }
 
 impl Default for LogDirLimits {
     fn default() -> Self {
-        Self { open_files: 4096, tail_bytes: 256 << 20, removal_step_bytes: 8 << 20 }
+        Self {
+            open_files: 4096,
+            tail_bytes: 256 << 20,
+            tail_share_bytes: 32 << 20,
+            removal_step_bytes: 8 << 20,
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct LogDir {
     pub(crate) limits: LogDirLimits,
     /// Bytes of batches that the tails of all its logs hold.
     pub(crate) tail_bytes: AtomicUsize,
+    /// Tails that hold any.
+    pub(crate) tails: AtomicUsize,
     /// Bytes of batches that were appended to all its logs since it was opened.
     pub(crate) appended_bytes: AtomicU64,
     /// The reserve is there.
@@ -156,6 +158,7 @@ impl LogDir {
             failure: Mutex::new(None),
             limits,
             tail_bytes: AtomicUsize::new(0),
+            tails: AtomicUsize::new(0),
             appended_bytes: AtomicU64::new(0),
             reserve: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -515,6 +518,11 @@ impl LogDir {
 
     pub(crate) fn tail_over_limit(&self) -> bool {
         self.tail_bytes.load(Ordering::Relaxed) > self.limits.tail_bytes
+    }
+
+    /// What a tail may hold besides what its last commit wrote.
+    pub(crate) fn tail_share(&self) -> usize {
+        self.limits.tail_share_bytes / self.tails.load(Ordering::Relaxed).max(1)
     }
 }
 

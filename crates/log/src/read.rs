@@ -17,6 +17,20 @@ pub struct ReadRequest {
     pub at_least_one: bool,
 }
 
+/// What a reader may ask of the device at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes at most; 0 is taken for 1.
+    pub bytes: usize,
+    /// Whether the system may fetch more than that in advance.
+    pub read_ahead: bool,
+}
+
+impl Piece {
+    /// Without a bound.
+    pub const ANY: Self = Self { bytes: usize::MAX, read_ahead: true };
+}
+
 /// Whole batches, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {

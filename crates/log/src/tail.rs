@@ -27,11 +27,19 @@ pub(crate) struct Tail {
     bytes: usize,
     /// From this offset on all batches are here.
     start: Offset,
+    /// What was written when batches were last let go.
+    written: Offset,
 }
 
 impl Tail {
     pub(crate) fn new(log_dir: &Arc<LogDir>, start: Offset) -> Self {
-        Self { log_dir: Arc::clone(log_dir), batches: VecDeque::new(), bytes: 0, start }
+        Self {
+            log_dir: Arc::clone(log_dir),
+            batches: VecDeque::new(),
+            bytes: 0,
+            start,
+            written: start,
+        }
     }
 
     pub(crate) fn start(&self) -> Offset {
@@ -44,6 +52,9 @@ impl Tail {
 
     pub(crate) fn push(&mut self, batch: TailBatch) {
         let size = batch.bytes.len();
+        if self.bytes == 0 && size > 0 {
+            self.log_dir.tails.fetch_add(1, Ordering::Relaxed);
+        }
         self.bytes += size;
         self.log_dir.tail_bytes.fetch_add(size, Ordering::Relaxed);
         self.batches.push_back(batch);
@@ -51,14 +62,25 @@ impl Tail {
 
     fn give_back(&mut self, size: usize) {
         self.bytes -= size;
+        if self.bytes == 0 && size > 0 {
+            self.log_dir.tails.fetch_sub(1, Ordering::Relaxed);
+        }
         self.log_dir.tail_bytes.fetch_sub(size, Ordering::Relaxed);
     }
 
     /// Drops batches that end below `written`, oldest first, while the tail holds more than
-    /// `limit` bytes or all tails together more than they may.
+    /// `limit` bytes or all tails together more than they may; and those that were written at the
+    /// last call, so that readers had time to take them, while it holds more than its share.
     pub(crate) fn evict(&mut self, written: Offset, limit: usize) {
-        while self.bytes > limit || (self.bytes > 0 && self.log_dir.tail_over_limit()) {
-            let Some(oldest) = self.batches.pop_front_if(|b| b.last < written) else { return };
+        let old = std::mem::replace(&mut self.written, written);
+        let share = self.log_dir.tail_share();
+        while self.bytes > 0 {
+            let all = self.bytes > limit || self.log_dir.tail_over_limit();
+            let below = if all { written } else { old.min(written) };
+            if !all && self.bytes <= share {
+                break;
+            }
+            let Some(oldest) = self.batches.pop_front_if(|b| b.last < below) else { break };
             self.start = Offset(oldest.last.0.saturating_add(1));
             self.give_back(oldest.bytes.len());
         }

@@ -11,7 +11,7 @@ use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
 use crate::error::{LogError, ReadError};
 use crate::load;
 use crate::names;
-use crate::read::{Fetched, ReadRequest, TimestampOffset, timestamps};
+use crate::read::{Fetched, Piece, ReadRequest, TimestampOffset, timestamps};
 use crate::read_buffers::{ReadBuffer, ReadBuffers};
 use crate::scan::{Scan, ScanError};
 use crate::segment::{Largest, PartitionDir, Place, Segment};
@@ -64,18 +64,18 @@ impl LogView {
     /// [`ReadError::OutOfRange`], also when the segment was removed meanwhile; failures of the
     /// disk; [`LogError::Corrupt`].
     pub fn read(&self, request: &ReadRequest) -> Result<Fetched, ReadError> {
-        self.read_giving_way(request, &|| usize::MAX)
+        self.read_giving_way(request, &|| Piece::ANY)
     }
 
     /// As [`LogView::read`]. Before the device may be asked for a piece of a file, `give_way` is
-    /// called: it may wait for others, and says how many bytes the piece may have.
+    /// called: it may wait for others, and says what the piece may be.
     ///
     /// # Errors
     /// As [`LogView::read`].
     pub fn read_giving_way(
         &self,
         request: &ReadRequest,
-        give_way: &dyn Fn() -> usize,
+        give_way: &dyn Fn() -> Piece,
     ) -> Result<Fetched, ReadError> {
         let out_of_range = || ReadError::OutOfRange {
             offset: request.from,
@@ -147,16 +147,15 @@ impl LogView {
         segment: &Segment,
         bound: Offset,
         request: &ReadRequest,
-        give_way: &dyn Fn() -> usize,
+        give_way: &dyn Fn() -> Piece,
     ) -> Result<Option<Fetched>, LogError> {
         let written = segment.written();
         let file = segment.log_file()?;
-        // A piece is large enough for the device; who writes must not wait for many of them.
-        file.read_no_further();
         let from = segment.place_before(request.from)?;
         if request.max_bytes < PIECE {
-            let piece = give_way().min(PIECE);
-            file.fetch_ahead(from.position, piece as u64);
+            let piece = give_way();
+            file.read_ahead(piece.read_ahead);
+            file.fetch_ahead(from.position, piece.bytes.min(PIECE) as u64);
         }
         let want = request.max_bytes.max(HEADER_LEN).saturating_add(SLACK);
         let buffers = &self.dir.log_dir.read_buffers;
@@ -208,7 +207,7 @@ impl LogView {
         let bound = self.segments.get(after).map_or(GROWING, |s| s.base);
         let position = segment.known_place(request.from)?;
         let file = segment.log_file_if_open()?;
-        file.read_no_further();
+        file.read_ahead(!lightly);
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
         let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);
         let mut buffer = self.dir.log_dir.read_buffers.take(want);
@@ -306,7 +305,7 @@ impl LogView {
         let file = segment.log_file()?;
         let written = segment.written();
         let buffers = &self.dir.log_dir.read_buffers;
-        let source = Source { file: &*file, buffers, end: written, give_way: &|| usize::MAX };
+        let source = Source { file: &*file, buffers, end: written, give_way: &|| Piece::ANY };
         let mut scan = Scan::new(&*file, from, written, WALK);
         let mut scratch = Scratch::new();
         loop {
@@ -388,7 +387,7 @@ impl LogView {
         let file = segment.log_file()?;
         let from = segment.place_before(offset)?;
         let buffers = &self.dir.log_dir.read_buffers;
-        let source = Source { file: &*file, buffers, end: written, give_way: &|| usize::MAX };
+        let source = Source { file: &*file, buffers, end: written, give_way: &|| Piece::ANY };
         match source.find(from, offset, WALK)? {
             Walked::At { start, .. } => Ok(Some(start.position)),
             Walked::End { .. } => Ok(None),
@@ -410,8 +409,8 @@ struct Source<'a> {
     file: &'a dyn DiskFile,
     buffers: &'a Arc<ReadBuffers>,
     end: u64,
-    /// Called before the device may be asked for a piece; gives how many bytes it may have.
-    give_way: &'a dyn Fn() -> usize,
+    /// Called before the device may be asked for a piece; gives what it may be.
+    give_way: &'a dyn Fn() -> Piece,
 }
 
 impl Source<'_> {
@@ -464,7 +463,9 @@ impl Source<'_> {
         let mut buffer = self.buffers.take(want.min(left));
         let mut done = 0;
         while let Some(rest) = buffer.bytes_mut().get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let len = rest.len().min((self.give_way)().max(1));
+            let allowed = (self.give_way)();
+            self.file.read_ahead(allowed.read_ahead);
+            let len = rest.len().min(allowed.bytes.max(1));
             let piece = rest.get_mut(..len).unwrap_or_default();
             let n = self.file.read_at(piece, position.saturating_add(done as u64))?;
             done += n;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::{Answer, Fetched, ReadError, ReadRequest};
+use ottla_log::{Answer, Fetched, Piece, ReadError, ReadRequest};
 use ottla_protocol::k01_fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, PartitionData,
@@ -222,7 +222,7 @@ impl Pass {
                         *version = read.version;
                     }
                     match self.read_files(cx, asked, &mut read) {
-                        Next::Complete => self.take(cx, context, complete(read, &|| usize::MAX)),
+                        Next::Complete => self.take(cx, context, complete(read, &|| Piece::ANY)),
                         Next::CompleteElsewhere => return Some(Halt::Files(Box::new(read))),
                         Next::Yield => return Some(Halt::Turn),
                     }
@@ -332,7 +332,7 @@ async fn read_elsewhere(
 ) {
     let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
     let turn = turn_to_read(cx, context, pass).await;
-    let work = move || complete(*read, &|| turn.as_ref().map_or(usize::MAX, ReadTurn::give_way));
+    let work = move || complete(*read, &|| turn.as_ref().map_or(Piece::ANY, ReadTurn::give_way));
     match tokio::task::spawn_blocking(work).await {
         // Compaction replaced the segment meanwhile: the pass looks again.
         Ok(Err(FetchRefused::Read(error))) if error.is_replaced() => {}
@@ -431,7 +431,7 @@ fn read_at_hand(read: &mut FetchRead, lightly: bool) -> usize {
 
 /// What a partition gives. Reads files, where the batches are not in memory or transactions may
 /// have been aborted; `give_way` is that of [`ottla_log::LogView::read_giving_way`].
-fn complete(read: FetchRead, give_way: &dyn Fn() -> usize) -> Result<PartitionData, FetchRefused> {
+fn complete(read: FetchRead, give_way: &dyn Fn() -> Piece) -> Result<PartitionData, FetchRefused> {
     let FetchRead { ends, last_stable, request, batches, view, version: _ } = read;
     let fetched = match batches {
         Answer::Ready(fetched) => fetched,

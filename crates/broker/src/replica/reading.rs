@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ottla_log::Piece;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,10 +15,11 @@ use super::syncing::Syncing;
 /// Who reads at a time while nobody waits for a sync: enough for the device to have something to
 /// do while what it gave is worked on.
 const READERS: u32 = 4;
-/// What one of them asks of the device at a time: what consumers ask for of a partition.
-const PIECE_BYTES: usize = 1 << 20;
+/// What one of them asks of the device at a time: what consumers ask for of a partition. The system
+/// may add to it, as it does for anybody who reads a file from end to end.
+const PIECE: Piece = Piece { bytes: 1 << 20, read_ahead: true };
 /// The same while there are syncs.
-const SMALL_PIECE_BYTES: usize = 256 << 10;
+const SMALL_PIECE: Piece = Piece { bytes: 256 << 10, read_ahead: false };
 
 /// Who reads holds back for so many times as long as he works: a fifth of his speed is left even if
 /// there is always a sync.
@@ -86,18 +88,18 @@ impl Reading {
 }
 
 impl ReadTurn {
-    /// Before a piece is asked of the device: lets a sync come to its end, and gives how many bytes
-    /// the piece may have.
-    pub(crate) fn give_way(&self) -> usize {
+    /// Before a piece is asked of the device: lets a sync come to its end, and gives what the
+    /// piece may be.
+    pub(crate) fn give_way(&self) -> Piece {
         let Reading { syncing, account, .. } = &*self.reading;
         let now = Instant::now();
         if !syncing.lately(now) {
-            return PIECE_BYTES;
+            return PIECE;
         }
         let limit = account.lock().limit(now);
         syncing.wait(limit);
         account.lock().held_back(Instant::now());
-        SMALL_PIECE_BYTES
+        SMALL_PIECE
     }
 }
 
@@ -122,7 +124,7 @@ mod tests {
             turns.push(Arc::clone(&reading).turn().await);
         }
         assert!(!is_free(&reading).await);
-        assert!(turns.iter().all(|turn| turn.give_way() == PIECE_BYTES));
+        assert!(turns.iter().all(|turn| turn.give_way() == PIECE));
         turns.clear();
         // One that has ended in the future is lately for as long as the test may take.
         let end = Instant::now() + Duration::from_secs(3600);
@@ -130,7 +132,7 @@ mod tests {
         syncing.end(end);
         let turn = Arc::clone(&reading).turn().await;
         assert!(!is_free(&reading).await);
-        assert_eq!(turn.give_way(), SMALL_PIECE_BYTES);
+        assert_eq!(turn.give_way(), SMALL_PIECE);
         drop(turn);
         assert!(is_free(&reading).await);
     }
@@ -166,7 +168,7 @@ mod tests {
         syncing.end(end);
         syncing.begin(Instant::now());
         for _ in 0..3 {
-            assert_eq!(turn.give_way(), SMALL_PIECE_BYTES);
+            assert_eq!(turn.give_way(), SMALL_PIECE);
         }
     }
 }

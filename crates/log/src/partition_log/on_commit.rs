@@ -63,12 +63,10 @@ impl PartitionLog {
             }
             CommitEvent::Durable { end } => {
                 assert!(*end <= self.written_end, "only what is written can be durable");
-                self.durable_end = self.durable_end.max(*end);
                 self.in_flight = false;
                 self.uncommitted_bytes =
                     self.uncommitted_bytes.saturating_sub(std::mem::take(&mut self.taken_bytes));
-                self.note_durable_end();
-                self.evict(self.written_end);
+                self.is_durable(*end);
             }
             CommitEvent::NoSpace(_) => {
                 // It tells of its failure by itself.
@@ -81,8 +79,11 @@ impl PartitionLog {
         }
     }
 
-    fn evict(&mut self, below: Offset) {
-        self.tail.evict(below, self.config.tail_bytes);
+    /// A commit has come to its end.
+    fn is_durable(&mut self, end: Offset) {
+        self.durable_end = self.durable_end.max(end);
+        self.note_durable_end();
+        self.tail.evict(self.written_end, self.config.tail_bytes);
     }
 
     /// Gives back the memory of batches that are written, all of it, when nothing was appended
@@ -111,10 +112,8 @@ impl PartitionLog {
         match if is_unsynced { set.write().and_then(|()| set.finish()) } else { set.run() } {
             Ok(()) => {
                 self.written_end = self.log_end;
-                self.durable_end = self.log_end;
                 self.uncommitted_bytes = 0;
-                self.note_durable_end();
-                self.evict(self.written_end);
+                self.is_durable(self.log_end);
                 Ok(())
             }
             Err(error) if error.is_no_space() => {

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
 
 use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
 use ottla_log::{
-    Answer, AppendError, LogConfig, LogError, OpenOptions, PartitionLog, ReadError, ReadRequest,
-    SyncOn, TimestampOffset, timestamps,
+    Answer, AppendError, LogConfig, LogDir, LogDirLimits, LogError, OpenOptions, PartitionLog,
+    Piece, ReadError, ReadRequest, SyncOn, TimestampOffset, TopicPartition, timestamps,
 };
 use ottla_partition::{AppendContext, EpochEnd, ProducerError};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Uuid};
@@ -505,6 +506,50 @@ fn a_closed_log_takes_nothing_and_is_still_read() {
 }
 
 #[test]
+fn logs_share_the_memory_for_readers_and_keep_their_last_commit() {
+    let disk = MemoryDisk::new();
+    let limits = LogDirLimits { tail_share_bytes: 2500, ..LogDirLimits::default() };
+    let dir = LogDir::open(Arc::new(disk), Path::new("/d"), limits).unwrap();
+    // What is durable does not matter.
+    let mut logs: Vec<_> = [(0, LogConfig::default()), (1, os(LogConfig::default()))]
+        .into_iter()
+        .map(|(index, config)| {
+            let options = OpenOptions::new(Some(TOPIC_ID), config, NOW);
+            PartitionLog::open(&dir, &TopicPartition::new("t", index), options).unwrap().0
+        })
+        .collect();
+    let commit = |log: &mut PartitionLog, batches: usize| {
+        for _ in 0..batches {
+            append(log, batch(&[NOW.0], 300));
+        }
+        log.flush_now().unwrap();
+        log.tail_bytes()
+    };
+    let one = commit(&mut logs[0], 1);
+    assert!((300..500).contains(&one));
+    // Alone it may have all; what one commit wrote stays whatever it is.
+    assert_eq!(commit(&mut logs[0], 4), 5 * one);
+    assert_eq!(commit(&mut logs[0], 10), 10 * one);
+    assert_eq!(commit(&mut logs[0], 1), 2500 / one * one);
+    // Of two each has half, when its turn comes.
+    assert_eq!(commit(&mut logs[1], 5), 5 * one);
+    assert_eq!(logs[0].tail_bytes(), 2500 / one * one);
+    for log in &mut logs {
+        assert_eq!(commit(log, 1), 1250 / one * one);
+    }
+    // An idle one has nothing, and the other all again.
+    for _ in 0..2 {
+        logs[1].evict_tail();
+    }
+    assert_eq!(logs[1].tail_bytes(), 0);
+    assert_eq!(commit(&mut logs[0], 1), (1250 / one + 1) * one);
+    for log in &logs {
+        let count = log.log_end().0;
+        assert_eq!(read_all(log, Offset::ZERO, 1000).len() as i64, count);
+    }
+}
+
+#[test]
 fn who_goes_on_reading_finds_the_next_batches_at_hand() {
     let disk = MemoryDisk::new();
     let dir = log_dir(&disk, Path::new("/d"));
@@ -546,7 +591,7 @@ fn who_reads_gives_way_before_every_piece_and_finds_the_same() {
         let times = Cell::new(0);
         let give_way = || {
             times.set(times.get() + 1);
-            piece
+            Piece { bytes: piece, read_ahead: false }
         };
         assert_eq!(log.view().read_giving_way(&request, &give_way).unwrap(), whole);
         assert!(times.get() > 2000 / piece.max(1), "{} times {piece} bytes", times.get());

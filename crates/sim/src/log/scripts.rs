@@ -407,7 +407,12 @@ impl World {
             partitions: sequence.partitions,
             deaths: 0,
             batch_bytes: sequence.batch_bytes,
-            limits: LogDirLimits { open_files: 8, tail_bytes: 1000, removal_step_bytes: 100 },
+            limits: LogDirLimits {
+                open_files: 8,
+                tail_bytes: 1000,
+                tail_share_bytes: 600,
+                removal_step_bytes: 100,
+            },
             rates: FaultRates::default(),
             derived_damage: 0,
             stale: false,

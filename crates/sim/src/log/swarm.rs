@@ -148,10 +148,11 @@ impl Swarm {
             lives: draw.range(2, 5),
             steps_max: draw.range(10, 160),
             batch_bytes: *draw.pick(&[40, 120, 300, 900, 6000]).unwrap_or(&300),
-            limits: LogDirLimits {
-                open_files: draw.range(1, 30),
-                tail_bytes: *draw.pick(&[0, 3000, 1 << 20]).unwrap_or(&3000),
-                removal_step_bytes: 100,
+            limits: {
+                let open_files = draw.range(1, 30);
+                let tail_bytes = *draw.pick(&[0, 3000, 1 << 20]).unwrap_or(&3000);
+                let tail_share_bytes = tail_bytes / 3;
+                LogDirLimits { open_files, tail_bytes, tail_share_bytes, removal_step_bytes: 100 }
             },
             weights: Weights::draw(draw),
             rates: if draw.one_in(3) {
