@@ -15,6 +15,7 @@ mod report;
 mod runner;
 mod scale;
 mod scenario;
+mod schedule;
 mod wire;
 
 use std::path::PathBuf;

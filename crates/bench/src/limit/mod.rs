@@ -3,6 +3,7 @@
 //! machine gives to any broker that receives over sockets and keeps in files. Knows no broker.
 
 mod aligned;
+mod answer;
 mod child;
 mod committer;
 mod options;
@@ -12,4 +13,4 @@ mod run;
 mod send;
 
 pub(crate) use options::Options;
-pub(crate) use run::{Reading, Shape, Writing, prepare, read, run, write};
+pub(crate) use run::{Paced, Reading, Shape, Writing, paced, prepare, read, run, write};

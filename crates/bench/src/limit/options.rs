@@ -1,4 +1,4 @@
-//! The command line of `ottla-bench limit`: a table of all limits, and the two programs that are
+//! The command line of `ottla-bench limit`: a table of all limits, and the programs that are
 //! measured. Must not know how anything is measured.
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     pub(crate) dir: PathBuf,
 }
 
-/// The two programs: each tells its address, works until its connections end, tells how many
+/// The programs: each tells its address, works until its connections end, tells how many
 /// bytes it moved, and ends with its input.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Program {
@@ -26,6 +26,8 @@ pub(crate) enum Program {
     Receive(Receive),
     /// File or memory to socket.
     Send(Send),
+    /// Records from a socket to a file, each answered.
+    Answer(Answer),
 }
 
 /// Socket to file: read, CRC-32C, write.
@@ -86,4 +88,18 @@ pub(crate) enum From {
     Read,
     /// The files, never seen by the program (`sendfile`).
     Sendfile,
+}
+
+/// Records from a socket to a file, each answered.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Answer {
+    /// An empty folder for the file.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// Bytes of a record.
+    #[arg(long)]
+    pub(crate) bytes: usize,
+    /// Answered after an `fdatasync`, one for all that came while the last one ran.
+    #[arg(long)]
+    pub(crate) durable: bool,
 }

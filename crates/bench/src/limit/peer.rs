@@ -7,6 +7,8 @@ use std::thread;
 
 use anyhow::{anyhow, ensure};
 
+use crate::schedule::{Latencies, Schedule};
+
 /// Read at a time.
 const SWALLOWED: usize = 1 << 20;
 
@@ -28,6 +30,24 @@ pub(super) fn feed(
         ensure!(kept == sent, "{kept} bytes were kept, {sent} were sent");
         Ok(())
     })
+}
+
+/// Sends a record again and again on a schedule, and takes a byte for each.
+pub(super) fn pace(address: &str, record: &[u8], schedule: &Schedule) -> anyhow::Result<Latencies> {
+    let mut sending = TcpStream::connect(address)?;
+    sending.set_nodelay(true)?;
+    let mut receiving = sending.try_clone()?;
+    let mut answers = [0; 4096];
+    let latencies = schedule.run(
+        || Ok(sending.write_all(record)?),
+        || {
+            let came = receiving.read(&mut answers)?;
+            ensure!(came > 0, "the connection has ended");
+            Ok(u32::try_from(came)?)
+        },
+    )?;
+    receiving.shutdown(Shutdown::Write)?;
+    Ok(latencies)
 }
 
 /// Reads each connection to its end.

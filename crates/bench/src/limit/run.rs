@@ -3,17 +3,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use bytes::Bytes;
 
 use super::child::Program;
 use super::options::{From, Options, Through};
-use super::{options, peer, receive, send};
+use super::{answer, options, peer, receive, send};
 use crate::bench::{BROKER_CORE, DRIVER_CORE};
-use crate::load::Moved;
+use crate::load::{Latency, Moved};
 use crate::report::tell;
+use crate::schedule::Schedule;
 use crate::{process, wire};
 
 /// What is moved: the same bytes, cut in the same way, as in the scenario.
@@ -82,13 +83,17 @@ impl Shape {
         Ok(Self { batch, batch_records: wire::BATCH_RECORDS, connections, files, batches })
     }
 
-    fn records(&self) -> u64 {
-        self.batches * self.connections as u64 * self.batch_records
+    fn moved(&self) -> Amount {
+        let batches = self.batches * self.connections as u64;
+        Amount { records: batches * self.batch_records, bytes: batches * self.batch.len() as u64 }
     }
+}
 
-    fn bytes(&self) -> u64 {
-        self.batches * self.connections as u64 * self.batch.len() as u64
-    }
+/// So much has to arrive.
+#[derive(Clone, Copy, Debug)]
+struct Amount {
+    records: u64,
+    bytes: u64,
 }
 
 /// The command line's part.
@@ -96,6 +101,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.program {
         Some(options::Program::Receive(options)) => receive::run(options),
         Some(options::Program::Send(options)) => send::run(options),
+        Some(options::Program::Answer(options)) => answer::run(options),
         None => table(options),
     }
 }
@@ -128,7 +134,40 @@ pub(crate) fn read(files: &Files, shape: &Shape, from: Reading) -> anyhow::Resul
     let connections = shape.connections;
     let arguments = format!("send --connections {connections} --chunk {SENT} --from {from}");
     let arguments = with_dir(&arguments, &dir.to_string());
-    measure(&arguments, shape, |address| peer::swallow(address, connections))
+    let moved = shape.moved();
+    Ok(measure(&arguments, moved, |address| peer::swallow(address, connections))?.0)
+}
+
+/// Records on a schedule, over one connection into one file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paced {
+    pub(crate) record_bytes: usize,
+    /// Records a second.
+    pub(crate) rate: u64,
+    pub(crate) warm_up_seconds: u64,
+    pub(crate) seconds: u64,
+    pub(crate) durable: bool,
+}
+
+/// How long after the intended time of its send each record was answered.
+pub(crate) fn paced(folder: &Path, paced: &Paced) -> anyhow::Result<(Limit, Latency)> {
+    let files = Files::new(folder)?;
+    let Paced { record_bytes, rate, warm_up_seconds, seconds, durable } = *paced;
+    let mut arguments = format!("answer --bytes {record_bytes}");
+    if durable {
+        arguments.push_str(" --durable");
+    }
+    let arguments = with_dir(&arguments, &files.path().display().to_string());
+    let records = rate * (warm_up_seconds + seconds);
+    let (sends, warm_up) = (u32::try_from(records)?, u32::try_from(rate * warm_up_seconds)?);
+    let every = Duration::from_nanos(1_000_000_000 / rate);
+    let record = vec![7; record_bytes];
+    let moved = Amount { records, bytes: records * record_bytes as u64 };
+    let (limit, latencies) = measure(&arguments, moved, |address| {
+        let schedule = Schedule { start: Instant::now(), every, sends, warm_up };
+        peer::pace(address, &record, &schedule)
+    })?;
+    Ok((limit, latencies.summary()))
 }
 
 /// Sent at a time, as consumers ask for it.
@@ -158,7 +197,8 @@ fn write_into(files: &Files, shape: &Shape, how: Writing) -> anyhow::Result<Limi
         arguments.push_str(" --durable");
     }
     let arguments = with_dir(&arguments, &files.path().display().to_string());
-    measure(&arguments, shape, |address| peer::feed(address, connections, &shape.batch, batches))
+    let feed = |address: &str| peer::feed(address, connections, &shape.batch, batches);
+    Ok(measure(&arguments, shape.moved(), feed)?.0)
 }
 
 fn name(value: impl clap::ValueEnum) -> String {
@@ -171,26 +211,26 @@ fn with_dir(arguments: &str, dir: &str) -> Vec<String> {
 }
 
 /// Runs the program on the broker's core while `peer` works on the driver's.
-fn measure(
+fn measure<T>(
     arguments: &[String],
-    shape: &Shape,
-    peer: impl Fn(&str) -> anyhow::Result<()>,
-) -> anyhow::Result<Limit> {
+    amount: Amount,
+    peer: impl Fn(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<(Limit, T)> {
     let own = std::process::id();
     process::pin(own, DRIVER_CORE)?;
     let mut program = Program::start(arguments, BROKER_CORE)?;
     let peer_before = process::cpu_seconds(own)?;
     let (before, clock) = (process::cpu_seconds(program.pid())?, Instant::now());
     let address = program.address.clone();
-    peer(&address)?;
+    let found = peer(&address)?;
     let done = program.done()?;
     let wall = clock.elapsed().as_secs_f64();
     let cpu = process::cpu_seconds(program.pid())? - before;
     let peer_cpu = process::cpu_seconds(own)? - peer_before;
     program.end()?;
-    let expected = shape.bytes();
-    ensure!(done.bytes == expected, "{} bytes were moved of {expected}", done.bytes);
-    Ok(Limit { records: shape.records(), cpu, peer_cpu, wall, groups: done.groups })
+    let Amount { records, bytes } = amount;
+    ensure!(done.bytes == bytes, "{} bytes were moved of {bytes}", done.bytes);
+    Ok((Limit { records, cpu, peer_cpu, wall, groups: done.groups }, found))
 }
 
 /// Measures every limit once and prints them.
@@ -198,7 +238,7 @@ fn table(options: &Options) -> anyhow::Result<()> {
     let shape = Shape::large_batches(options.mib)?;
     tell(&format!(
         "{} records of 1 KiB in batches of {} bytes, {} connections, {} files; {}",
-        shape.records(),
+        shape.moved().records,
         shape.batch.len(),
         shape.connections,
         shape.connections * shape.files,

@@ -1,9 +1,9 @@
 //! The limit program in the place of a broker that is written to. Must not know the scenarios.
 
-use super::bulk;
+use super::{bulk, paced};
 use crate::bench::Bench;
 use crate::figures::Found;
-use crate::limit::{self, Shape, Writing};
+use crate::limit::{self, Paced, Shape, Writing};
 
 /// The prepared bytes of large batches, through the page cache and past it; the way that costs
 /// less CPU time is what brokers are held against.
@@ -16,5 +16,18 @@ pub(super) fn writing(bench: &Bench, durable: bool) -> anyhow::Result<Found> {
     bulk::add(&mut found, "prepared bytes: ", cheaper);
     bulk::add(&mut found, "through the page cache: ", &cache);
     bulk::add(&mut found, "O_DIRECT: ", &direct);
+    Ok(found)
+}
+
+/// The records of every rate: what the machine, its disk and a schedule make of them without a broker.
+pub(super) fn paced(bench: &Bench, durable: bool) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    for rate in paced::RATES {
+        let (warm_up_seconds, seconds) = paced::seconds(bench);
+        let record_bytes = bulk::KIB.bytes;
+        let records = Paced { record_bytes, rate, warm_up_seconds, seconds, durable };
+        let (limit, latency) = limit::paced(bench.data(), &records)?;
+        paced::add_rate(&mut found, rate, &limit.moved(), &[("ack", &latency)]);
+    }
     Ok(found)
 }

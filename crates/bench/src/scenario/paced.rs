@@ -5,11 +5,11 @@ use super::bulk;
 use crate::bench::Bench;
 use crate::broker::Broker;
 use crate::figures::{Found, shown};
-use crate::load::{Latency, OpenLoop, Sending, Timed};
+use crate::load::{Latency, Moved, OpenLoop, Sending, Timed};
 use crate::report::LOAD_BUSY;
 
 /// Records a second.
-const RATES: [u64; 3] = [1_000, 5_000, 20_000];
+pub(super) const RATES: [u64; 3] = [1_000, 5_000, 20_000];
 
 /// Every rate on a topic of its own with one partition, a consumer at its tail.
 pub(super) fn one_partition(bench: &Bench, broker: &Broker) -> anyhow::Result<Found> {
@@ -18,16 +18,32 @@ pub(super) fn one_partition(bench: &Bench, broker: &Broker) -> anyhow::Result<Fo
     measure(bench, broker, "warm-up", most, (0, bench.amount(10, 1)))?;
     let mut found = Found::default();
     for rate in RATES {
-        let seconds = (bench.amount(5, 1), bench.amount(20, 1));
-        let timed = measure(bench, broker, &format!("paced-{rate}"), rate, seconds)?;
-        let what = format!("{}/s: ", shown(rate as f64));
-        add(&mut found, &format!("{what}ack"), &timed.ack);
-        add(&mut found, &format!("{what}end to end"), &timed.end_to_end);
-        found.add(format!("{what}reached, records/s"), timed.moved.per_second() * 1000.0);
-        found.add(format!("{what}broker's core busy, %"), timed.moved.broker_busy());
-        found.add(format!("{what}{LOAD_BUSY}"), timed.moved.driver_busy());
+        let timed = measure(bench, broker, &format!("paced-{rate}"), rate, seconds(bench))?;
+        let latencies = [("ack", &timed.ack), ("end to end", &timed.end_to_end)];
+        add_rate(&mut found, rate, &timed.moved, &latencies);
     }
     Ok(found)
+}
+
+/// Of the warm-up of each rate, and measured.
+pub(super) fn seconds(bench: &Bench) -> (u64, u64) {
+    (bench.amount(5, 1), bench.amount(20, 1))
+}
+
+/// What was found at a rate.
+pub(super) fn add_rate(
+    found: &mut Found,
+    rate: u64,
+    moved: &Moved,
+    latencies: &[(&str, &Latency)],
+) {
+    let what = format!("{}/s: ", shown(rate as f64));
+    for (name, latency) in latencies {
+        add(found, &format!("{what}{name}"), latency);
+    }
+    found.add(format!("{what}reached, records/s"), moved.per_second() * 1000.0);
+    found.add(format!("{what}broker's core busy, %"), moved.broker_busy());
+    found.add(format!("{what}{LOAD_BUSY}"), moved.driver_busy());
 }
 
 /// Quantiles in milliseconds; `what` stands before their names.

@@ -1,6 +1,6 @@
 //! 5: latency under a fixed rate, in the page cache.
 
-use super::{Bound, Cell, Goal, Scenario, paced};
+use super::{Bound, Cell, Goal, Scenario, Subject, limits, paced};
 use crate::bench::Bench;
 use crate::figures::Found;
 
@@ -12,7 +12,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     number: 5,
     name: "latency",
     about: "open loop: 1,000, 5,000 and 20,000 records/s of 1 KiB, one partition, os",
-    cells: &[Cell::OTTLA_OS, Cell::KAFKA],
+    cells: &[Cell::OTTLA_OS, Cell::KAFKA, Cell::LIMIT],
     goals: &[
         tenth("1,000/s: ack p99, ms"),
         tenth("1,000/s: ack p99.9, ms"),
@@ -31,6 +31,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
+    if cell.subject == Subject::Limit {
+        return limits::paced(bench, false);
+    }
     let broker = bench.start(cell)?;
     paced::one_partition(bench, &broker)
 }

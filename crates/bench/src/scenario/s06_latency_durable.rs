@@ -1,7 +1,7 @@
 //! 6: latency under a fixed rate, acknowledged after the sync. Kafka that syncs each batch cannot
 //! keep up with 5,000 records a second, so it is compared with its page cache.
 
-use super::{Bound, Cell, Goal, Scenario, paced};
+use super::{Bound, Cell, Goal, Scenario, Subject, limits, paced};
 use crate::bench::Bench;
 use crate::figures::Found;
 
@@ -9,7 +9,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     number: 6,
     name: "latency-durable",
     about: "the same, durable; Kafka in its page cache",
-    cells: &[Cell::OTTLA_DURABLE, Cell::KAFKA],
+    cells: &[Cell::OTTLA_DURABLE, Cell::KAFKA, Cell::LIMIT],
     goals: &[
         Goal {
             cell: "ottla, durable",
@@ -27,6 +27,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
+    if cell.subject == Subject::Limit {
+        return limits::paced(bench, true);
+    }
     let broker = bench.start(cell)?;
     paced::one_partition(bench, &broker)
 }

@@ -10,12 +10,12 @@ use anyhow::{anyhow, ensure};
 use super::bare_reads::{self, Checksums};
 use super::bulk::{self, BATCH_RECORDS};
 use super::cgroup::Cgroup;
-use super::steady::{self, Latencies, Pace};
-use super::{Bound, Cell, Goal, Scenario, Subject};
+use super::steady::{self, Pace};
+use super::{Bound, Cell, Goal, Scenario, Subject, paced};
 use crate::bench::{BROKER_CORE, Bench};
 use crate::broker::Broker;
 use crate::figures::Found;
-use crate::load::Target;
+use crate::load::{Latency, Target};
 use crate::process;
 use crate::wire::{self, Client};
 
@@ -82,16 +82,16 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
     let pace = Pace { batch, every, batches, warm_up: batches / WARM_UP_PART };
     let watched = watch(&broker, || {
         let (cpu, clock) = (broker.cpu_seconds()?, Instant::now());
-        let latencies = steady::run(&target, &pace)?;
-        Ok((latencies, broker.cpu_seconds()? - cpu, clock.elapsed()))
+        let latency = steady::run(&target, &pace)?;
+        Ok((latency, broker.cpu_seconds()? - cpu, clock.elapsed()))
     })?;
     let mut found = Found::default();
     found.add(KILLS, group.kills()? as f64);
     found.add("group at its peak, MiB", mib(group.peak()?));
     watched.memory.add(&mut found);
     match watched.load {
-        Ok((latencies, cpu, wall)) => {
-            add(&mut found, &latencies, &pace, cpu, wall);
+        Ok((latency, cpu, wall)) => {
+            add(&mut found, &latency, &pace, cpu, wall);
             verify(bench, &target, &pace)?;
         }
         // That is a finding, and there is nothing else to find.
@@ -105,14 +105,10 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn add(found: &mut Found, latencies: &Latencies, pace: &Pace, cpu: f64, wall: Duration) {
+fn add(found: &mut Found, latency: &Latency, pace: &Pace, cpu: f64, wall: Duration) {
     let bytes = pace.batch.len() as f64 * f64::from(pace.batches) * f64::from(PRODUCERS);
     found.add(REACHED, bytes / wall.as_secs_f64() / 1e6);
-    for (name, per_mille) in
-        [("ack p50, ms", 500), ("ack p99, ms", 990), (ACK, 999), ("ack max, ms", 1000)]
-    {
-        found.add(name, latencies.quantile(per_mille));
-    }
+    paced::add(found, "ack", latency);
     found.add("broker's core busy, %", cpu / wall.as_secs_f64() * 100.0);
 }
 

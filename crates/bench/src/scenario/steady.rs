@@ -16,7 +16,8 @@ use ottla_protocol::{
     request_frame,
 };
 
-use crate::load::Target;
+use crate::load::{Latency, Target};
+use crate::schedule::{Latencies, Schedule};
 
 /// How long the broker may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -34,23 +35,10 @@ pub(super) struct Pace {
     pub(super) warm_up: u32,
 }
 
-/// Latencies in microseconds, in order.
-#[derive(Debug)]
-pub(super) struct Latencies(Vec<u64>);
-
-impl Latencies {
-    /// In milliseconds, of so many in a thousand; the largest for 1,000.
-    pub(super) fn quantile(&self, per_mille: usize) -> f64 {
-        let rank = (self.0.len() * per_mille).div_ceil(1000);
-        let micros = self.0.get(rank.saturating_sub(1)).or(self.0.last());
-        micros.map_or(f64::NAN, |micros| *micros as f64 / 1000.0)
-    }
-}
-
 /// One producer for each partition; returns when every batch is acknowledged.
-pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latencies> {
+pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latency> {
     let start = Instant::now();
-    let mut all = thread::scope(|scope| {
+    thread::scope(|scope| {
         let producers: Vec<_> = (0..target.partitions)
             .map(|partition| {
                 // Not all at the same moment.
@@ -58,14 +46,12 @@ pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latencies> {
                 scope.spawn(move || produce(target, pace, partition, start + offset))
             })
             .collect();
-        let mut all = Vec::new();
+        let mut all = Latencies::default();
         for producer in producers {
             all.extend(producer.join().map_err(|_| anyhow!("a producer has panicked"))??);
         }
-        anyhow::Ok(all)
-    })?;
-    all.sort_unstable();
-    Ok(Latencies(all))
+        Ok(all.summary())
+    })
 }
 
 fn produce(
@@ -73,35 +59,18 @@ fn produce(
     pace: &Pace,
     partition: u32,
     start: Instant,
-) -> anyhow::Result<Vec<u64>> {
+) -> anyhow::Result<Latencies> {
     let frame = frame(target, pace, partition)?;
     let mut sending = TcpStream::connect(&target.bootstrap)?;
     sending.set_nodelay(true)?;
     let mut receiving = sending.try_clone()?;
     receiving.set_read_timeout(Some(SILENCE))?;
-    thread::scope(|scope| {
-        let sender = scope.spawn(move || {
-            for number in 0..pace.batches {
-                let due = start + pace.every * number;
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                for part in &frame {
-                    sending.write_all(part)?;
-                }
-            }
-            anyhow::Ok(())
-        });
-        let mut latencies = Vec::with_capacity(usize::try_from(pace.batches)?);
-        for number in 0..pace.batches {
-            acknowledged(&mut receiving)
-                .with_context(|| format!("after {number} batches to partition {partition}"))?;
-            let due = start + pace.every * number;
-            if number >= pace.warm_up {
-                latencies.push(u64::try_from(due.elapsed().as_micros())?);
-            }
-        }
-        sender.join().map_err(|_| anyhow!("a sender has panicked"))??;
-        Ok(latencies)
-    })
+    let &Pace { every, batches: sends, warm_up, .. } = pace;
+    let schedule = Schedule { start, every, sends, warm_up };
+    let answered = || acknowledged(&mut receiving).map(|()| 1);
+    let latencies =
+        schedule.run(|| Ok(frame.iter().try_for_each(|part| sending.write_all(part))?), answered);
+    latencies.with_context(|| format!("partition {partition}"))
 }
 
 fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Bytes>> {
@@ -139,17 +108,4 @@ fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
     let error = partitions.next().context("no partition in the answer")?.error_code;
     ensure!(error == 0, "a batch was refused: error {error}");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Latencies;
-
-    #[test]
-    fn quantiles_are_those_of_the_sorted_values() {
-        let latencies = Latencies((1..=1000).map(|n| n * 1000).collect());
-        let found = [500, 990, 999, 1000].map(|per_mille| latencies.quantile(per_mille));
-        assert_eq!(found, [500.0, 990.0, 999.0, 1000.0]);
-        assert!(Latencies(Vec::new()).quantile(500).is_nan());
-    }
 }
