@@ -272,6 +272,7 @@ fn build_shared(start: &BrokerStart, effective: &Effective<'_>) -> Result<Arc<Sh
         dirs: start.log_dirs.clone(),
         rng: Arc::clone(&start.rng),
         recovery_threads: settings.recovery_threads,
+        whole_from: settings.whole_from,
     })?;
     let space = SpaceSettings::read(effective);
     let storage: Arc<StorageRequests> = Arc::default();

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     /// Threads that open the logs of one log directory (`num.recovery.threads.per.data.dir`), no
     /// more than there are cores.
     pub(crate) recovery_threads: usize,
+    /// From so many files on a commit syncs their whole file system (`log.flush.file.system.min.files`).
+    pub(crate) whole_from: usize,
     /// How often log starts are (`log.flush.start.offset.checkpoint.interval.ms`).
     pub(crate) log_start_interval: Duration,
     /// How often old segments are looked for (`log.retention.check.interval.ms`).
@@ -44,6 +46,10 @@ impl Settings {
             let number = effective.broker(name).as_i64().unwrap_or_default();
             usize::try_from(number).unwrap_or(0)
         };
+        let never_or = |name: &str| {
+            let number = effective.broker(name).as_i64().unwrap_or(-1);
+            usize::try_from(number).unwrap_or(usize::MAX)
+        };
         let interval = |name: &str| {
             let number = effective.broker(name).as_i64().unwrap_or_default();
             Duration::from_millis(u64::try_from(number).unwrap_or(0)).max(INTERVAL_MIN)
@@ -56,6 +62,7 @@ impl Settings {
             high_watermark_interval: interval("replica.high.watermark.checkpoint.interval.ms"),
             recovery_point_interval: interval("log.flush.offset.checkpoint.interval.ms"),
             recovery_threads: size("num.recovery.threads.per.data.dir").clamp(1, cores()),
+            whole_from: never_or("log.flush.file.system.min.files"),
             log_start_interval: interval("log.flush.start.offset.checkpoint.interval.ms"),
             retention_interval: interval("log.retention.check.interval.ms"),
             first_task_delay: interval("log.initial.task.delay.ms"),

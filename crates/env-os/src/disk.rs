@@ -17,7 +17,7 @@ use ottla_env::{
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use crate::direct;
+use crate::{direct, whole};
 
 /// Slices that one `pwritev` takes (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
@@ -36,9 +36,9 @@ struct OsFile {
     path: PathBuf,
     /// The same file for direct writes, opened by the first; none where there is no such thing.
     direct: OnceLock<Option<File>>,
-    /// The system was told that reads follow no order.
     /// What the system was told of reads.
     read_ahead: AtomicBool,
+    file_system: OnceLock<Option<u64>>,
 }
 
 #[derive(Debug)]
@@ -69,8 +69,13 @@ impl Disk for OsDisk {
             }
         }
         let file = failed(options.open(path), "open", path)?;
-        let (path, direct) = (path.to_owned(), OnceLock::new());
-        Ok(Arc::new(OsFile { file, path, direct, read_ahead: AtomicBool::new(true) }))
+        Ok(Arc::new(OsFile {
+            file,
+            path: path.to_owned(),
+            direct: OnceLock::new(),
+            read_ahead: AtomicBool::new(true),
+            file_system: OnceLock::new(),
+        }))
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -272,6 +277,17 @@ impl DiskFile for OsFile {
         failed(self.file.sync_data(), "sync", &self.path)
     }
 
+    fn file_system(&self) -> Option<u64> {
+        *self.file_system.get_or_init(|| whole::file_system(&self.file))
+    }
+
+    fn sync_file_system(&self) -> Result<(), DiskError> {
+        let synced = rustix::fs::syncfs(&self.file).map_err(io::Error::from);
+        failed(synced, "sync the file system of", &self.path)?;
+        // What it wrote last need not have left the device's cache: one flush more.
+        self.sync_data()
+    }
+
     fn set_len(&self, len: u64) -> Result<(), DiskError> {
         failed(self.file.set_len(len), "truncate", &self.path)
     }
@@ -357,6 +373,19 @@ mod tests {
         assert_eq!(file.read_at(&mut over, content.len() as u64 - 1).unwrap(), 1);
         let past = file.read_exact_at(&mut over, content.len() as u64 - 1).unwrap_err();
         assert_eq!(past.kind, DiskErrorKind::UnexpectedEnd);
+    }
+
+    #[test]
+    fn files_of_a_folder_are_synced_with_their_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| {
+            let file = OsDisk.open(&dir.path().join(name), OpenMode::Create).unwrap();
+            file.write_at(&[Bytes::from_static(b"content")], 0).unwrap();
+            file
+        });
+        // Nothing, where it could not be relied on.
+        assert_eq!(files[0].file_system(), files[1].file_system());
+        files[0].sync_file_system().unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod clock;
 mod direct;
 mod disk;
 mod rng;
+mod whole;
 
 pub use clock::OsClock;
 pub use disk::OsDisk;

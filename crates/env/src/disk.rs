@@ -114,6 +114,20 @@ pub trait DiskFile: Send + Sync + Debug {
     /// When the device fails.
     fn sync_data(&self) -> Result<(), DiskError>;
 
+    /// Names the file's file system, if [`DiskFile::sync_file_system`] can be relied on there.
+    fn file_system(&self) -> Option<u64> {
+        None
+    }
+
+    /// As [`DiskFile::sync_data`] for all files of the file system at once, with one flush.
+    ///
+    /// # Errors
+    /// When the device fails, or has failed since somebody last asked, for whichever file: only
+    /// [`DiskFile::sync_data`] tells for which.
+    fn sync_file_system(&self) -> Result<(), DiskError> {
+        self.sync_data()
+    }
+
     /// Cuts the file, or extends it by zeros, to `len`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub const MARKS: &[&str] = &[
     "commit-failed",
     "commit-refused-after-failure",
     "commit-without-space",
+    "file-system-sync-failed",
     "closed-without-space",
     "small-file-without-space",
     "recover-torn-tail",

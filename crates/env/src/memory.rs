@@ -588,6 +588,22 @@ impl DiskFile for MemoryFile {
         })
     }
 
+    fn file_system(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn sync_file_system(&self) -> Result<(), DiskError> {
+        let mut state = self.disk.state();
+        state.check("sync the file system of", &self.path)?;
+        for node in &mut state.nodes {
+            if let Node::File { content, synced, changes } = node {
+                changes.clear();
+                synced.clone_from(content);
+            }
+        }
+        Ok(())
+    }
+
     fn set_len(&self, len: u64) -> Result<(), DiskError> {
         let len = self.index("truncate", len)?;
         self.change("truncate", || Change::SetLen(len))

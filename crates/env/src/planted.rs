@@ -12,6 +12,7 @@ pub const PLANTED: &[&str] = &[
     "no-dir-sync-after-create",
     "ack-before-flush",
     "retry-failed-sync",
+    "ignore-failed-file-system-sync",
     "failed-write-is-not-final",
     "trust-stale-index",
     "keep-torn-tail",

@@ -30,6 +30,7 @@ impl World {
             dirs: dirs.iter().map(open).collect(),
             rng: Arc::new(SeededRng::new(7)),
             recovery_threads: 1,
+            whole_from: usize::MAX,
         };
         Self { partitions: Partitions::start(start).unwrap(), disk }
     }

@@ -35,6 +35,8 @@ pub(crate) struct PartitionsStart {
     pub(crate) rng: Arc<dyn Rng>,
     /// Threads that open the logs of one log directory (`num.recovery.threads.per.data.dir`).
     pub(crate) recovery_threads: usize,
+    /// From so many files on a commit syncs their whole file system.
+    pub(crate) whole_from: usize,
 }
 
 /// All partitions of this broker.
@@ -99,7 +101,7 @@ struct Absent {
 impl Partitions {
     /// Starts the committers; no partition is there yet.
     pub(crate) fn start(start: PartitionsStart) -> std::io::Result<Arc<Self>> {
-        let PartitionsStart { node, properties, dirs, rng, recovery_threads } = start;
+        let PartitionsStart { node, properties, dirs, rng, recovery_threads, whole_from } = start;
         let upkeep: Arc<OnceLock<Thread>> = Arc::default();
         let mut volumes: Vec<Volume> = Vec::with_capacity(dirs.len());
         for (index, dir) in dirs.into_iter().enumerate() {
@@ -109,7 +111,7 @@ impl Partitions {
                     thread.unpark();
                 }
             };
-            match Volume::start(index, dir, due) {
+            match Volume::start(index, dir, whole_from, due) {
                 Ok(volume) => volumes.push(volume),
                 Err(error) => {
                     volumes.iter().for_each(|volume| {

@@ -89,17 +89,20 @@ impl Progress {
 }
 
 impl Volume {
-    /// Starts the committer. `due` is called when recovery points should be written.
+    /// Starts the committer, which syncs the whole file system from `whole_from` files on. `due` is
+    /// called when recovery points should be written.
     pub(super) fn start(
         index: usize,
         dir: Arc<LogDir>,
+        whole_from: usize,
         due: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let progress: Arc<Progress> = Arc::default();
         let syncing: Arc<Syncing> = Arc::default();
         let reading = Reading::new(Arc::clone(&syncing));
         let (told, of, begun) = (Arc::clone(&progress), Arc::clone(&dir), Arc::clone(&syncing));
-        let committer = Committer::new(&dir, SYNC_THREADS).reporting_to(move |stage| match stage {
+        let committer = Committer::new(&dir, SYNC_THREADS).whole_from(whole_from);
+        let committer = committer.reporting_to(move |stage| match stage {
             Stage::Written => {
                 begun.begin(Instant::now());
                 told.changed();

@@ -5,6 +5,7 @@
 //! simulator.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_env::{DiskError, DiskFile, mark, planted};
 use parking_lot::{Condvar, Mutex};
@@ -119,6 +120,10 @@ impl<T: ?Sized> Group<T> {
 pub struct Committer<T: ?Sized> {
     log_dir: Arc<LogDir>,
     sync_threads: usize,
+    /// From so many files on a group syncs their whole file system.
+    whole_from: usize,
+    /// Syncing it failed once.
+    whole_failed: AtomicBool,
     queue: Mutex<Queue<T>>,
     wake: Condvar,
     after: Box<dyn Fn(Stage) + Send + Sync>,
@@ -147,6 +152,8 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         Self {
             log_dir: Arc::clone(log_dir),
             sync_threads: sync_threads.max(1),
+            whole_from: usize::MAX,
+            whole_failed: AtomicBool::new(false),
             queue: Mutex::new(Queue {
                 dirty: Vec::new(),
                 handed: None,
@@ -156,6 +163,13 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             wake: Condvar::new(),
             after: Box::new(|_| {}),
         }
+    }
+
+    /// From `files` of a group on their whole file system is synced at once, if it can be: that is one
+    /// flush in place of one for each, and waits for what others have written there.
+    #[must_use]
+    pub fn whole_from(self, files: usize) -> Self {
+        Self { whole_from: files.max(2), ..self }
     }
 
     /// `after` is called after each stage of each group, when all its partitions were told, by
@@ -294,7 +308,7 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
         }
         let touched: Vec<_> =
             group.members.iter_mut().flat_map(|(_, set)| set.take_touched()).collect();
-        let mut done = sync_all(&touched, self.sync_threads).map_err(LogError::from);
+        let mut done = self.sync_all(&touched).map_err(LogError::from);
         drop(touched);
         for (_, set) in &mut group.members {
             done = done.and_then(|()| forgive(set, WriteSet::finish));
@@ -306,6 +320,23 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             target.on_commit(&CommitEvent::Durable { end: set.durable_end });
         }
         Stage::Durable
+    }
+
+    fn sync_all(&self, files: &[Arc<dyn DiskFile>]) -> Result<(), DiskError> {
+        let whole = files.len() >= self.whole_from && !self.whole_failed.load(Ordering::Relaxed);
+        if let Some(one) = files.first().filter(|_| whole && is_one_file_system(files)) {
+            match one.sync_file_system() {
+                Ok(()) => return Ok(()),
+                Err(_) if planted("ignore-failed-file-system-sync") => return Ok(()),
+                // It may be somebody else's file that failed, or one of ours that is not in this
+                // group: from now on each tells of its own.
+                Err(_) => {
+                    mark!("file-system-sync-failed");
+                    self.whole_failed.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        sync_each(files, self.sync_threads)
     }
 
     /// A write that failed for lack of space alone is undone, and not final.
@@ -348,7 +379,7 @@ fn forgive(
     }
 }
 
-fn sync_all(files: &[Arc<dyn DiskFile>], threads: usize) -> Result<(), DiskError> {
+fn sync_each(files: &[Arc<dyn DiskFile>], threads: usize) -> Result<(), DiskError> {
     let sync = |file: &Arc<dyn DiskFile>| match file.sync_data() {
         Err(_) if planted("retry-failed-sync") => file.sync_data(),
         done => done,
@@ -372,4 +403,11 @@ fn sync_all(files: &[Arc<dyn DiskFile>], threads: usize) -> Result<(), DiskError
         }
         result
     })
+}
+
+/// Whether all files are of one file system that can be synced as a whole.
+fn is_one_file_system(files: &[Arc<dyn DiskFile>]) -> bool {
+    let mut all = files.iter().map(|file| file.file_system());
+    let first = all.next().flatten();
+    first.is_some() && all.all(|other| other == first)
 }

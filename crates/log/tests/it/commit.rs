@@ -1,7 +1,7 @@
 //! Group commit: stages, groups, failure, the thread.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ottla_env::DiskErrorKind;
@@ -94,6 +94,39 @@ fn with_flush_mode_os_only_closed_segments_are_synced() {
     let base = 16;
     assert_eq!(hosts[0].take_events(), ["written 21".to_owned(), format!("durable {base}")]);
     assert_eq!(syncs.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn many_files_are_synced_with_their_file_system() {
+    let disk = MemoryDisk::new();
+    let (hosts, committer) = hosts(&disk, &LogConfig::default(), 3);
+    let committer = committer.whole_from(3);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let fails = Arc::new(AtomicBool::new(false));
+    let (record, failing) = (Arc::clone(&seen), Arc::clone(&fails));
+    disk.set_fault(Some(Box::new(move |action, path| {
+        let is_whole = action == "sync the file system of";
+        if is_whole || (action == "sync" && path.extension().is_some_and(|e| e == "log")) {
+            record.lock().unwrap().push(action);
+        }
+        (is_whole && failing.swap(false, Ordering::SeqCst)).then_some(DiskErrorKind::Io)
+    })));
+    let commit = |hosts: &[Arc<Host>]| {
+        hosts.iter().for_each(|host| append_to(host, &committer));
+        let mut group = committer.gather().unwrap();
+        committer.write(&mut group);
+        assert_eq!(committer.sync(group), Stage::Durable);
+        std::mem::take(&mut *seen.lock().unwrap())
+    };
+    assert_eq!(commit(&hosts[..2]), ["sync", "sync"]);
+    assert_eq!(commit(&hosts), ["sync the file system of"]);
+    // Perhaps it is somebody else's file that failed. Nobody is told a second time for which, so
+    // each file is asked from now on.
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(commit(&hosts), ["sync the file system of", "sync", "sync", "sync"]);
+    assert_eq!(commit(&hosts), ["sync"; 3]);
+    let ends = hosts.iter().map(|host| host.log.lock().unwrap().durable_end().0);
+    assert_eq!(ends.collect::<Vec<_>>(), [4, 4, 3]);
 }
 
 #[test]

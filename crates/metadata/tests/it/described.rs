@@ -8,13 +8,14 @@ use crate::cluster::Cluster;
 use crate::decisions::topic;
 
 /// Settings whose default is Ottla's own, and Ottla's own settings.
-const DIFFERENT: [&str; 11] = [
+const DIFFERENT: [&str; 12] = [
     "flush.mode",
     "group.initial.rebalance.delay.ms",
     "listeners",
     "log.dir",
     "log.dir.free.refuse.bytes",
     "log.dir.free.warn.bytes",
+    "log.flush.file.system.min.files",
     "log.initial.task.delay.ms",
     "max.connections",
     "max.connections.per.ip",

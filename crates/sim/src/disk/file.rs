@@ -9,6 +9,7 @@ use ottla_env::{DiskError, DiskErrorKind, DiskFile, DiskLock};
 use super::faults::{Fault, Kind};
 use super::volume::{Change, File, NodeId};
 use super::{SimDisk, State};
+use crate::choose::Choose;
 
 pub(super) struct SimFile {
     pub(super) disk: SimDisk,
@@ -109,6 +110,9 @@ impl DiskFile for SimFile {
         let mut state = self.disk.state();
         let (fault, file) = self.begin(&mut state, Kind::Sync, "sync")?;
         let Some(Fault::Error(kind)) = fault else {
+            if std::mem::take(&mut file.untold) {
+                return Err(self.error(DiskErrorKind::Io, "sync"));
+            }
             file.sync();
             return Ok(());
         };
@@ -119,6 +123,30 @@ impl DiskFile for SimFile {
             super::crash::drop_pages(file, &mut draw);
         }
         Err(self.error(kind, "sync"))
+    }
+
+    fn file_system(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn sync_file_system(&self) -> Result<(), DiskError> {
+        let mut state = self.disk.state();
+        let (fault, _) = self.begin(&mut state, Kind::Sync, "sync the file system of")?;
+        let Some(Fault::Error(kind)) = fault else {
+            state.volume.files_mut().for_each(File::sync);
+            return Ok(());
+        };
+        // One of the files failed, as with a sync of its own, and is told of it then; or one of
+        // somebody else.
+        let mut draw = state.faults.draw.fork();
+        let dirty = |file: &&mut File| !file.changes.is_empty();
+        let count = state.volume.files_mut().filter(dirty).count();
+        let failed = draw.below(count + 1);
+        if let Some(file) = state.volume.files_mut().filter(dirty).nth(failed) {
+            super::crash::drop_pages(file, &mut draw);
+            file.untold = true;
+        }
+        Err(self.error(kind, "sync the file system of"))
     }
 
     fn set_len(&self, len: u64) -> Result<(), DiskError> {

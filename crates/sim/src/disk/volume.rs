@@ -33,6 +33,8 @@ pub(super) struct File {
     pub(super) changes: Vec<Change>,
     /// A sync failed: the cache has what will never be written.
     pub(super) lost: bool,
+    /// A sync of the whole file system lost it, and nobody was told that it was this file.
+    pub(super) untold: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -200,6 +202,13 @@ impl Volume {
             Some(Node::Directory(directory)) => Some(directory),
             Some(Node::File(_)) | None => None,
         }
+    }
+
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut File> {
+        self.nodes.iter_mut().filter_map(|node| match node {
+            Node::File(file) => Some(file),
+            Node::Directory(_) => None,
+        })
     }
 
     pub(super) fn add(&mut self, parent: NodeId, name: String, node: Node) -> NodeId {

@@ -47,7 +47,7 @@ impl World {
             for slot in 0..self.slots_in(dir) {
                 self.open_partition(dir, slot, &log_dir, &points)?;
             }
-            let committer = Committer::new(&log_dir, 1);
+            let committer = Committer::new(&log_dir, 1).whole_from(self.swarm.whole_from);
             let live = Live { log_dir, committer, group: None, is_written: false };
             if let Some(dir) = self.dirs.get_mut(dir) {
                 dir.live = Some(live);

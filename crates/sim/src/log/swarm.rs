@@ -107,6 +107,8 @@ pub(super) struct Swarm {
     pub(super) steps_max: usize,
     pub(super) batch_bytes: usize,
     pub(super) limits: LogDirLimits,
+    /// From so many files on a group syncs the whole file system.
+    pub(super) whole_from: usize,
     pub(super) weights: Weights,
     pub(super) rates: FaultRates,
     pub(super) order: NameOrder,
@@ -154,6 +156,7 @@ impl Swarm {
                 let tail_share_bytes = tail_bytes / 3;
                 LogDirLimits { open_files, tail_bytes, tail_share_bytes, removal_step_bytes: 100 }
             },
+            whole_from: usize::MAX,
             weights: Weights::draw(draw),
             rates: if draw.one_in(3) {
                 FaultRates { stall: rates.stall, ..FaultRates::default() }
@@ -168,6 +171,9 @@ impl Swarm {
             derived_damage: *draw.pick(&[0, 0, 300]).unwrap_or(&0),
             beyond,
         };
+        if swarm.limits.open_files.is_multiple_of(2) {
+            swarm.whole_from = 2;
+        }
         if swarm.dirs > 1 {
             swarm.weights = swarm.weights.with_moves(draw);
         }

@@ -160,6 +160,13 @@ pub(super) const EXPECTED: &[Expected] = &[
         "configs",
         "DescribeConfigs",
         "*",
+        "results[*configs[log.flush.file.system.min.files]",
+        "a setting of Ottla's own: when a commit syncs the whole file system",
+    ),
+    differs(
+        "configs",
+        "DescribeConfigs",
+        "*",
         "results[*configs[metadata.log.reserve.bytes]",
         "a setting of Ottla's own: space kept back for the metadata log",
     ),
