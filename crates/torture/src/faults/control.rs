@@ -23,6 +23,7 @@ const TEXT: usize = 128;
 const WHAT: u64 = 320;
 const WHAT_BYTES: usize = 256;
 const CUT: u64 = 576;
+const TOLD: u64 = 580;
 
 /// A call that changes files, as `enum op`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,10 +216,23 @@ impl Control {
         self.is_set(CUT)
     }
 
+    /// How often anything has happened since the page was made, whatever was forgotten: a call can
+    /// be under way while its order is taken back.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn times_fired(&self) -> io::Result<u32> {
+        self.word(TOLD)
+    }
+
     fn is_set(&self, at: u64) -> io::Result<bool> {
+        Ok(self.word(at)? != 0)
+    }
+
+    fn word(&self, at: u64) -> io::Result<u32> {
         let mut word = [0; 4];
         self.file.read_exact_at(&mut word, at)?;
-        Ok(u32::from_ne_bytes(word) != 0)
+        Ok(u32::from_ne_bytes(word))
     }
 
     /// What it happened at: when, operation, path below the root.

@@ -124,6 +124,7 @@ fn nemesis(
     seeded: &mut Seeded,
     power: bool,
 ) -> anyhow::Result<&'static str> {
+    let fired_before = scene.control.times_fired()?;
     let wanted = scene.world().acked + plan.records;
     let end = Instant::now() + LOAD_MAX;
     while Instant::now() < end && !scene.has_fired() && scene.world().acked <= wanted {
@@ -153,16 +154,18 @@ fn nemesis(
             node.kill()?;
             Ok("struck from outside")
         }
-        End::StruckStopping | End::Stopped => stop(scene, node, plan, seeded),
+        End::StruckStopping | End::Stopped => stop(scene, node, plan, seeded, fired_before),
     }
 }
 
-/// Asks the broker to stop; strikes it meanwhile if that is the plan.
+/// Asks the broker to stop; strikes it meanwhile if that is the plan. `fired_before` says how often
+/// anything had happened before the load.
 fn stop(
     scene: &Scene,
     node: Node,
     plan: &Plan,
     seeded: &mut Seeded,
+    fired_before: u32,
 ) -> anyhow::Result<&'static str> {
     scene.strike();
     if plan.end == End::StruckStopping {
@@ -171,7 +174,8 @@ fn stop(
         scene.control.disarm()?;
     }
     let status = node.stop()?;
-    if scene.has_fired() {
+    // Also at the call that was ordered before, while that order was taken back.
+    if scene.control.times_fired()? > fired_before {
         return Ok("struck while stopping");
     }
     if !status.success() {
