@@ -123,9 +123,9 @@ pub trait DiskFile: Send + Sync + Debug {
     ///
     /// # Errors
     /// When the device fails, or has failed since somebody last asked, for whichever file: only
-    /// [`DiskFile::sync_data`] tells for which.
+    /// [`DiskFile::sync_data`] tells for which. Always, where there is no [`DiskFile::file_system`].
     fn sync_file_system(&self) -> Result<(), DiskError> {
-        self.sync_data()
+        Err(DiskError::new(DiskErrorKind::Io, "sync the file system of", self.path()))
     }
 
     /// Cuts the file, or extends it by zeros, to `len`.

@@ -221,7 +221,7 @@ impl Pass {
                     if let Some(version) = self.versions.get_mut(index) {
                         *version = read.version;
                     }
-                    match self.read_files(cx, asked, &mut read) {
+                    match self.read_files(cx, &mut read) {
                         Next::Complete => self.take(cx, context, complete(read, &|| Piece::ANY)),
                         Next::CompleteElsewhere => return Some(Halt::Files(Box::new(read))),
                         Next::Yield => return Some(Halt::Turn),
@@ -244,7 +244,7 @@ impl Pass {
     }
 
     /// Reads from files what waits for no disk.
-    fn read_files(&mut self, cx: &Context, asked: &Asked, read: &mut FetchRead) -> Next {
+    fn read_files(&mut self, cx: &Context, read: &mut FetchRead) -> Next {
         if matches!(read.batches, Answer::Lookup(_)) {
             let enough = self.cold_bytes >= COLD_BYTES_ENOUGH;
             let room = if enough { 0 } else { COLD_BYTES_MAX - self.cold_bytes };
@@ -258,7 +258,7 @@ impl Pass {
                 self.turn_bytes = 0;
                 return Next::Yield;
             }
-            let lightly = reading(cx, &asked.key).is_some_and(|reading| reading.is_shared());
+            let lightly = reading(cx, read).is_some_and(|reading| reading.is_shared());
             let bytes = read_at_hand(read, lightly);
             self.turn_bytes += bytes;
             self.note_cold(bytes);
@@ -331,7 +331,10 @@ async fn read_elsewhere(
     read: Box<FetchRead>,
 ) {
     let (before, from_files) = (pass.found.bytes, matches!(read.batches, Answer::Lookup(_)));
-    let turn = turn_to_read(cx, context, pass).await;
+    let turn = match reading(cx, &read) {
+        Some(reading) => Some(Arc::clone(reading).turn().await),
+        None => None,
+    };
     let work = move || complete(*read, &|| turn.as_ref().map_or(Piece::ANY, ReadTurn::give_way));
     match tokio::task::spawn_blocking(work).await {
         // Compaction replaced the segment meanwhile: the pass looks again.
@@ -350,16 +353,9 @@ async fn read_elsewhere(
     pass.turn_bytes = 0;
 }
 
-/// Waits for a turn to read the files of the partition at which the pass stands.
-async fn turn_to_read(cx: &Context, context: &FetchContext, pass: &Pass) -> Option<ReadTurn> {
-    let (_, asked) = pass.here(context)?;
-    Some(reading(cx, &asked.key)?.turn().await)
-}
-
-/// Those who read in the partition's log directory.
-fn reading(cx: &Context, key: &PartitionKey) -> Option<Arc<Reading>> {
-    let dir = resolve(cx, key).ok()?.dir();
-    Some(cx.shared.partitions.volumes.get(dir)?.reading())
+/// Those who read in the log directory of what was found.
+fn reading<'a>(cx: &'a Context, read: &FetchRead) -> Option<&'a Arc<Reading>> {
+    Some(cx.shared.partitions.volumes.get(read.dir)?.reading())
 }
 
 fn resolve(cx: &Context, (topic, index): &PartitionKey) -> Result<Arc<HostedPartition>, ErrorCode> {
@@ -432,7 +428,7 @@ fn read_at_hand(read: &mut FetchRead, lightly: bool) -> usize {
 /// What a partition gives. Reads files, where the batches are not in memory or transactions may
 /// have been aborted; `give_way` is that of [`ottla_log::LogView::read_giving_way`].
 fn complete(read: FetchRead, give_way: &dyn Fn() -> Piece) -> Result<PartitionData, FetchRefused> {
-    let FetchRead { ends, last_stable, request, batches, view, version: _ } = read;
+    let FetchRead { dir: _, ends, last_stable, request, batches, view, version: _ } = read;
     let fetched = match batches {
         Answer::Ready(fetched) => fetched,
         Answer::Lookup(lookup) => lookup.read_giving_way(&request, give_way)?,

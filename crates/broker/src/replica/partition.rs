@@ -74,6 +74,8 @@ pub(crate) enum Refused {
 
 /// What a fetch finds.
 pub(crate) struct FetchRead {
+    /// Number of the log directory in which it is.
+    pub(crate) dir: usize,
     pub(crate) ends: Ends,
     pub(crate) last_stable: Offset,
     pub(crate) request: ReadRequest,
@@ -283,7 +285,8 @@ impl HostedPartition {
         let batches = state.log.read(&request)?;
         let committed_only = from.isolation == Isolation::ReadCommitted;
         let view = committed_only.then(|| state.log.view());
-        Ok(FetchRead { ends, last_stable, request, batches, view, version: state.version })
+        let (dir, version) = (self.dir(), state.version);
+        Ok(FetchRead { dir, ends, last_stable, request, batches, view, version })
     }
 
     /// The offset for a timestamp, or for one of the special ones (−1 to −6).

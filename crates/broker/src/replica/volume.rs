@@ -179,8 +179,8 @@ impl Volume {
     }
 
     /// For who reads its files for clients.
-    pub(crate) fn reading(&self) -> Arc<Reading> {
-        Arc::clone(&self.reading)
+    pub(crate) fn reading(&self) -> &Arc<Reading> {
+        &self.reading
     }
 
     /// Makes all that was written in the directory before survive a power cut.
