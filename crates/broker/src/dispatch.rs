@@ -91,6 +91,11 @@ impl Dispatch for Dispatcher {
     fn place(&self, beginning: &[u8]) -> usize {
         api::k00_produce::place(&self.shared, beginning).unwrap_or(0)
     }
+
+    fn is_shared(&self) -> bool {
+        let volumes = &self.shared.partitions.volumes;
+        volumes.iter().any(|volume| volume.reading().is_beside_commits())
+    }
 }
 
 fn malformed(what: &str) -> Handled {

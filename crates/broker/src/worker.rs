@@ -137,6 +137,10 @@ mod tests {
     use ottla_metadata::configs::{BrokerProperties, Effective};
     use ottla_protocol::NodeId;
 
+    thread_local! {
+        static IS_SHARED: Cell<bool> = const { Cell::new(false) };
+    }
+
     /// Sends frames back, and much at `much`; panics at `now`, and in the answer's future at `later`.
     struct Echo;
 
@@ -158,6 +162,10 @@ mod tests {
 
         fn place(&self, _: &[u8]) -> usize {
             0
+        }
+
+        fn is_shared(&self) -> bool {
+            IS_SHARED.get()
         }
     }
 
@@ -219,9 +227,12 @@ mod tests {
     fn a_long_answer_is_written_in_parts_and_arrives_whole() {
         run_local(async {
             let at = serve().await;
-            let (first, second) = tokio::join!(ask(at, b"much"), ask(at, b"much"));
             let expected = much().concat();
-            assert!(first == expected && second == expected);
+            for is_shared in [false, true] {
+                IS_SHARED.set(is_shared);
+                let (first, second) = tokio::join!(ask(at, b"much"), ask(at, b"much"));
+                assert!(first == expected && second == expected);
+            }
         });
     }
 

@@ -74,6 +74,6 @@ pub use partition_log::{
 };
 pub use partition_metadata::decode as decode_partition_metadata;
 pub use producer_batch::producer_batch;
-pub use read::{Answer, Fetched, Piece, ReadRequest, TimestampOffset, timestamps};
+pub use read::{Answer, AtHand, Fetched, Piece, ReadRequest, TimestampOffset, timestamps};
 pub use txn_index::AbortedTransaction;
 pub use view::LogView;

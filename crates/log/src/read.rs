@@ -31,6 +31,20 @@ impl Piece {
     pub const ANY: Self = Self { bytes: usize::MAX, read_ahead: true };
 }
 
+/// What a reader may take who must not wait for the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtHand {
+    /// Bytes at most: copying them out of the page cache takes time too.
+    pub bytes: usize,
+    /// Whether what is not in memory should be left alone; else asking for it fetches it.
+    pub lightly: bool,
+}
+
+impl AtHand {
+    /// Without a bound.
+    pub const ANY: Self = Self { bytes: usize::MAX, lightly: false };
+}
+
 /// Whole batches, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {

@@ -11,7 +11,7 @@ use ottla_records::{Batch, BatchError, BatchHeader, HEADER_LEN, Scratch};
 use crate::error::{LogError, ReadError};
 use crate::load;
 use crate::names;
-use crate::read::{Fetched, Piece, ReadRequest, TimestampOffset, timestamps};
+use crate::read::{AtHand, Fetched, Piece, ReadRequest, TimestampOffset, timestamps};
 use crate::read_buffers::{ReadBuffer, ReadBuffers};
 use crate::scan::{Scan, ScanError};
 use crate::segment::{Largest, PartitionDir, Place, Segment};
@@ -195,10 +195,10 @@ impl LogView {
     }
 
     /// As [`LogView::read`], when that waits for nothing: the reader goes on where one has been
-    /// before, and the file is open and in memory. `None` tells nothing else. What is not there
-    /// begins to be fetched by asking for it; with `lightly` little of it is.
+    /// before, there is no more than the limit says, and the file is open and in memory. `None`
+    /// tells nothing else.
     #[must_use]
-    pub fn read_at_hand(&self, request: &ReadRequest, lightly: bool) -> Option<Fetched> {
+    pub fn read_at_hand(&self, request: &ReadRequest, limit: AtHand) -> Option<Fetched> {
         if request.from < self.log_start {
             return None;
         }
@@ -207,12 +207,15 @@ impl LogView {
         let bound = self.segments.get(after).map_or(GROWING, |s| s.base);
         let position = segment.known_place(request.from)?;
         let file = segment.log_file_if_open()?;
-        file.read_ahead(!lightly);
         let left = usize::try_from(segment.written().checked_sub(position)?).ok()?;
+        if request.max_bytes.min(left) > limit.bytes {
+            return None;
+        }
+        file.read_ahead(!limit.lightly);
         let want = request.max_bytes.saturating_add(HEADER_LEN).min(left);
         let mut buffer = self.dir.log_dir.read_buffers.take(want);
         // The end first: the device would have the rest before what others wait for.
-        let probe = if lightly { PROBE } else { 0 };
+        let probe = if limit.lightly { PROBE } else { 0 };
         let (most, end) = buffer.bytes_mut().split_at_mut_checked(want.saturating_sub(probe))?;
         for (part, at) in [(end, most.len()), (most, 0)] {
             if file.read_cached_at(part, position + at as u64).ok()?? < part.len() {

@@ -2,6 +2,7 @@
 //! only. Must not know what the files are.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -26,7 +27,12 @@ pub(super) fn forget(folder: &Path) -> anyhow::Result<()> {
         if kind.is_dir() {
             forget(&entry.path())?;
         } else if kind.is_file() {
-            fadvise(File::open(entry.path())?, 0, None, Advice::DontNeed)?;
+            // The broker may have removed it meanwhile.
+            match File::open(entry.path()) {
+                Ok(file) => fadvise(file, 0, None, Advice::DontNeed)?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_log::{Answer, Fetched, Piece, ReadError, ReadRequest};
+use ottla_log::{Answer, AtHand, Fetched, Piece, ReadError, ReadRequest};
 use ottla_protocol::k01_fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, PartitionData,
@@ -40,11 +40,6 @@ const TURN_BYTES: usize = 256 * 1024;
 /// What a waiting fetch has found is kept for its answer when it is no more than this; else it is
 /// read again, so that those who wait hold no memory.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
-
-/// So much of a partition is read on the worker itself when it is in the page cache: copying it
-/// takes less than waking another thread and the other connections notice. Consumers ask for no
-/// more by default.
-const AT_HAND_BYTES_MAX: usize = 1024 * 1024;
 
 /// A read of the tail gives no more batches, whatever the client's limits: it has all it can get.
 const PIECES_MAX: usize = 1000;
@@ -258,10 +253,11 @@ impl Pass {
                 self.turn_bytes = 0;
                 return Next::Yield;
             }
-            let lightly = reading(cx, read).is_some_and(|reading| reading.is_shared());
-            let bytes = read_at_hand(read, lightly);
-            self.turn_bytes += bytes;
-            self.note_cold(bytes);
+            if let Some(reading) = reading(cx, read) {
+                let bytes = read_at_hand(read, reading.at_hand());
+                self.turn_bytes += bytes;
+                self.note_cold(bytes);
+            }
         }
         if needs_files(read) { Next::CompleteElsewhere } else { Next::Complete }
     }
@@ -414,12 +410,9 @@ fn nothing(request: &ReadRequest) -> Fetched {
 }
 
 /// Reads from files what waits for no disk; how many bytes that was.
-fn read_at_hand(read: &mut FetchRead, lightly: bool) -> usize {
+fn read_at_hand(read: &mut FetchRead, limit: AtHand) -> usize {
     let Answer::Lookup(lookup) = &read.batches else { return 0 };
-    if read.request.max_bytes > AT_HAND_BYTES_MAX {
-        return 0;
-    }
-    let Some(fetched) = lookup.read_at_hand(&read.request, lightly) else { return 0 };
+    let Some(fetched) = lookup.read_at_hand(&read.request, limit) else { return 0 };
     let bytes = fetched.bytes;
     read.batches = Answer::Ready(fetched);
     bytes

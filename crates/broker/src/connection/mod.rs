@@ -27,6 +27,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
 /// So much is copied into a socket before the worker's other connections have their turn.
 const TURN_BYTES: usize = 1 << 20;
+/// The same while somebody produces, and waits for the worker. Reading alone would lose a fifth of
+/// its speed by it, above all where waking a processor is dear.
+const TURN_BYTES_SHARED: usize = 256 << 10;
 
 /// Alignment of files that are written past the page cache.
 pub(crate) const BLOCK_BYTES: usize = 4096;
@@ -111,6 +114,9 @@ pub(crate) trait Dispatch {
     /// so should begin, for what is in it to be written to a file from where it is. Only a wish: 0
     /// when it does not matter.
     fn place(&self, beginning: &[u8]) -> usize;
+
+    /// Whether somebody produces at the moment: large answers let others have their turn more often.
+    fn is_shared(&self) -> bool;
 }
 
 /// Serves one connection until it ends.
@@ -127,7 +133,7 @@ pub(crate) async fn serve<D: Dispatch>(
     let (read_half, write_half) = stream.split();
     let end = tokio::select! {
         end = read_requests(read_half, &info, &dispatch, &limits, &queued, &answers) => end,
-        end = write_answers(write_half, &limits, &answers) => end,
+        end = write_answers(write_half, &dispatch, &limits, &answers) => end,
     };
     debug!(%peer, reason = %end, "connection closed");
     drop(slot);
@@ -201,31 +207,41 @@ async fn last_answers(answers: &Answers) {
     let _in_time = tokio::time::timeout(LAST_ANSWERS, answers.drained()).await;
 }
 
-async fn write_answers(half: WriteHalf<'_>, limits: &Limits, answers: &Answers) -> End {
+async fn write_answers<D: Dispatch>(
+    half: WriteHalf<'_>,
+    dispatch: &Rc<D>,
+    limits: &Limits,
+    answers: &Answers,
+) -> End {
     loop {
         let mut batch = match answers.next_batch().await {
             Ok(batch) => batch,
             Err(reason) => return reason.into(),
         };
-        if let Err(end) = write_all(&half, batch.bytes_mut(), limits.idle).await {
+        let segments = batch.bytes_mut();
+        let much = segments.iter().map(Bytes::len).sum::<usize>() > TURN_BYTES_SHARED;
+        let shared = much && dispatch.is_shared();
+        let turn_bytes = if shared { TURN_BYTES_SHARED } else { TURN_BYTES };
+        if let Err(end) = write_all(&half, segments, turn_bytes, limits.idle).await {
             return end;
         }
         answers.written(batch);
     }
 }
 
-/// Writes all segments, as much as the worker's other connections may be kept waiting for per system
-/// call. A client may be slow, but not stand still for `idle`.
+/// Writes all segments, as much per system call as the worker's other connections may be kept waiting
+/// for. A client may be slow, but not stand still for `idle`.
 async fn write_all(
     half: &WriteHalf<'_>,
     segments: &mut [Bytes],
+    turn_bytes: usize,
     idle: Duration,
 ) -> Result<(), End> {
     const SLICES_MAX: usize = 64;
     let mut first = 0;
     while first < segments.len() {
         let mut slices = [std::io::IoSlice::new(&[]); SLICES_MAX];
-        let (mut count, mut room) = (0, TURN_BYTES);
+        let (mut count, mut room) = (0, turn_bytes);
         for (slice, segment) in slices.iter_mut().zip(segments.iter().skip(first)) {
             let now = segment.get(..room).unwrap_or(segment);
             *slice = std::io::IoSlice::new(now);

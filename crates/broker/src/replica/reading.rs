@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_log::Piece;
+use ottla_log::{AtHand, Piece};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,8 +18,19 @@ const READERS: u32 = 4;
 /// What one of them asks of the device at a time: what consumers ask for of a partition. The system
 /// may add to it, as it does for anybody who reads a file from end to end.
 const PIECE: Piece = Piece { bytes: 1 << 20, read_ahead: true };
+/// The same while somebody produces, who may wait for the processor in the meantime: many a kernel
+/// gives it to nobody else before a system call has ended.
+const SHARED_PIECE: Piece = Piece { bytes: 256 << 10, read_ahead: true };
 /// The same while there are syncs.
 const SMALL_PIECE: Piece = Piece { bytes: 256 << 10, read_ahead: false };
+
+/// So much of a partition is read on the worker itself when it is in the page cache: copying it
+/// takes less than waking another thread and the other connections notice. Consumers ask for no
+/// more by default.
+const AT_HAND_BYTES: usize = 1 << 20;
+/// The same while somebody produces, who would wait for the worker: a megabyte takes milliseconds
+/// where memory is slow.
+const AT_HAND_BYTES_SHARED: usize = 64 << 10;
 
 /// Who reads holds back for so many times as long as he works: a fifth of his speed is left even if
 /// there is always a sync.
@@ -74,8 +85,22 @@ impl Reading {
     }
 
     /// Whether there are syncs: the device is shared with them.
-    pub(crate) fn is_shared(&self) -> bool {
+    fn is_shared(&self) -> bool {
         self.syncing.lately(Instant::now())
+    }
+
+    /// Whether somebody produces at the moment, and may wait for the thread or for the processor.
+    pub(crate) fn is_beside_commits(&self) -> bool {
+        self.syncing.written_lately(Instant::now())
+    }
+
+    /// What may be read on the worker itself. While there are syncs, what it does not find must not
+    /// be asked of the device.
+    pub(crate) fn at_hand(&self) -> AtHand {
+        let now = Instant::now();
+        let written = self.syncing.written_lately(now);
+        let bytes = if written { AT_HAND_BYTES_SHARED } else { AT_HAND_BYTES };
+        AtHand { bytes, lightly: self.syncing.lately(now) }
     }
 
     /// Waits for a turn; those who wait get theirs in order.
@@ -94,7 +119,7 @@ impl ReadTurn {
         let Reading { syncing, account, .. } = &*self.reading;
         let now = Instant::now();
         if !syncing.lately(now) {
-            return PIECE;
+            return if syncing.written_lately(now) { SHARED_PIECE } else { PIECE };
         }
         let limit = account.lock().limit(now);
         syncing.wait(limit);
@@ -135,6 +160,18 @@ mod tests {
         assert_eq!(turn.give_way(), SMALL_PIECE);
         drop(turn);
         assert!(is_free(&reading).await);
+    }
+
+    #[test]
+    fn the_worker_reads_little_while_somebody_produces() {
+        let syncing: Arc<Syncing> = Arc::default();
+        let reading = Reading::new(Arc::clone(&syncing));
+        assert_eq!(reading.at_hand(), AtHand { bytes: AT_HAND_BYTES, lightly: false });
+        let later = Instant::now() + Duration::from_secs(3600);
+        syncing.begin(later);
+        assert_eq!(reading.at_hand(), AtHand { bytes: AT_HAND_BYTES_SHARED, lightly: false });
+        syncing.end(later + SYNC);
+        assert_eq!(reading.at_hand(), AtHand { bytes: AT_HAND_BYTES_SHARED, lightly: true });
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Whether a log directory's committer waits for the device at the moment, and whether it has lately:
-//! for those who would stand before it there. Must not know what they do.
+//! Whether a log directory's committer writes, whether it waits for the device at the moment, and
+//! whether it has lately: for those who would stand before it. Must not know what they do.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// A group that took no longer was not synced, or the device has nothing else to do.
 const SYNC_LEAST: Duration = Duration::from_micros(100);
-/// After so long without a sync none is expected.
+/// After so long without a group none is expected, nor a sync after so long without one.
 const LATELY: Duration = Duration::from_millis(50);
 
 /// Whether the committer waits for a sync.
@@ -22,7 +22,9 @@ struct State {
     /// Begun and ended.
     count: u64,
     since: Option<Instant>,
-    /// When one ended that took its time.
+    /// When a group was written.
+    written: Option<Instant>,
+    /// When a sync ended that took its time.
     last: Option<Instant>,
 }
 
@@ -30,6 +32,7 @@ impl Syncing {
     /// A group is written and to be synced.
     pub(super) fn begin(&self, now: Instant) {
         let mut state = self.state.lock();
+        state.written = Some(now);
         if state.since.replace(now).is_none() {
             state.count += 1;
         }
@@ -63,9 +66,18 @@ impl Syncing {
 
     /// Whether there was a sync shortly before, so that another is to be expected.
     pub(super) fn lately(&self, now: Instant) -> bool {
-        let last = self.state.lock().last;
-        last.is_some_and(|last| now.saturating_duration_since(last) < LATELY)
+        is_recent(self.state.lock().last, now)
     }
+
+    /// Whether a group was written shortly before, so that another is to be expected: somebody
+    /// produces, whether it is synced or not.
+    pub(super) fn written_lately(&self, now: Instant) -> bool {
+        is_recent(self.state.lock().written, now)
+    }
+}
+
+fn is_recent(last: Option<Instant>, now: Instant) -> bool {
+    last.is_some_and(|last| now.saturating_duration_since(last) < LATELY)
 }
 
 #[cfg(test)]
@@ -75,8 +87,10 @@ mod tests {
     #[test]
     fn only_a_sync_that_took_its_time_lets_another_be_expected() {
         let (syncing, start) = (Syncing::default(), Instant::now());
-        assert!(!syncing.lately(start));
+        assert!(!syncing.lately(start) && !syncing.written_lately(start));
         syncing.begin(start);
+        assert!(syncing.written_lately(start));
+        assert!(!syncing.written_lately(start + LATELY));
         syncing.end(start + SYNC_LEAST / 2);
         assert!(!syncing.lately(start + SYNC_LEAST));
         assert_eq!(syncing.count(), 2);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ottla_env::Disk;
 use ottla_env::memory::MemoryDisk;
 use ottla_log::{
-    Answer, AppendError, LogConfig, LogDir, LogDirLimits, LogError, OpenOptions, PartitionLog,
-    Piece, ReadError, ReadRequest, SyncOn, TimestampOffset, TopicPartition, timestamps,
+    Answer, AppendError, AtHand, LogConfig, LogDir, LogDirLimits, LogError, OpenOptions,
+    PartitionLog, Piece, ReadError, ReadRequest, SyncOn, TimestampOffset, TopicPartition,
+    timestamps,
 };
 use ottla_partition::{AppendContext, EpochEnd, ProducerError};
 use ottla_protocol::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Uuid};
@@ -558,19 +559,25 @@ fn who_goes_on_reading_finds_the_next_batches_at_hand() {
         append(&mut log, batch(&[NOW.0], 150));
     }
     log.flush_now().unwrap();
-    let (mut at, mut at_hand) = (Offset::ZERO, 0);
+    let (mut at, mut at_hand, mut limited) = (Offset::ZERO, 0, 0);
     while at < log.log_end() {
         let up_to = log.log_end();
         let request = ReadRequest { from: at, up_to, max_bytes: 500, at_least_one: true };
         let Answer::Lookup(view) = log.read(&request).unwrap() else { panic!("it is in memory") };
-        let found = view.read_at_hand(&request, false);
-        assert_eq!(found, view.read_at_hand(&request, true));
+        let found = view.read_at_hand(&request, AtHand::ANY);
+        assert_eq!(found, view.read_at_hand(&request, AtHand { lightly: true, ..AtHand::ANY }));
+        // It is as much as was asked for, or the rest of the segment.
+        let more = view.read_at_hand(&request, AtHand { bytes: 499, ..AtHand::ANY });
+        assert!(more.is_none() || more.as_ref().is_some_and(|more| more.bytes < 500));
+        limited += usize::from(found.is_some() && more.is_none());
+        assert!(more.is_none() || more == found);
         at_hand += usize::from(found.is_some());
         at = found.unwrap_or_else(|| view.read(&request).unwrap()).next_offset;
     }
     // All but the first of each segment.
     let segments = log.segment_count();
     assert!(at_hand > segments, "{at_hand} at hand in {segments} segments");
+    assert!(limited > 0 && limited <= at_hand, "{limited} of {at_hand} were too much");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use ottla_env::Disk;
 use ottla_log::{
-    Answer, Appended, CommitEvent, CommitTarget, Fetched, FlushMode, LoadReport, LogConfig, LogDir,
-    LogDirLimits, OpenOptions, PartitionLog, ReadError, ReadRequest, TimestampOffset,
+    Answer, Appended, AtHand, CommitEvent, CommitTarget, Fetched, FlushMode, LoadReport, LogConfig,
+    LogDir, LogDirLimits, OpenOptions, PartitionLog, ReadError, ReadRequest, TimestampOffset,
     TopicPartition, WriteSet,
 };
 use ottla_partition::AppendContext;
@@ -98,7 +98,8 @@ pub(crate) fn fetch(log: &PartitionLog, request: &ReadRequest) -> Result<Fetched
     match log.read(request)? {
         Answer::Ready(fetched) => Ok(fetched),
         Answer::Lookup(view) => {
-            let at_hand = [true, false].map(|lightly| view.read_at_hand(request, lightly));
+            let at_hand = [true, false]
+                .map(|lightly| view.read_at_hand(request, AtHand { lightly, ..AtHand::ANY }));
             let read = view.read(request);
             for at_hand in at_hand.into_iter().flatten() {
                 assert_eq!(at_hand, *read.as_ref().unwrap());
