@@ -7,7 +7,6 @@
 
 mod checkpoints;
 mod choose;
-mod courtesy;
 mod settings;
 mod thread;
 mod throttle;

@@ -9,14 +9,23 @@ use ottla_log::{Claim, CompactError, CompactStats, Compactor, CompactorOptions, 
 use tracing::{info, warn};
 
 use super::choose::Chosen;
-use super::courtesy::Courtesy;
 use super::settings::CleanerSettings;
 use super::{Cleaner, Key};
-use crate::replica::Volume;
+use crate::replica::{Courtesy, Volume};
 use crate::shared::Shared;
 
 /// The longest that a thread waits without looking whether it should stop.
 const NAP: Duration = Duration::from_millis(50);
+
+/// Compaction holds back for so many times as long as it works: a fifth of its speed is left while
+/// somebody commits all the time.
+const SHARE: u32 = 4;
+/// The same when it is behind: logs could grow faster than they are compacted.
+const SHARE_BEHIND: u32 = 1;
+/// A thread with more to do for so long is behind.
+const BEHIND: Duration = Duration::from_secs(600);
+/// The longest that it holds back at once.
+const HOLD_BACK_MAX: Duration = Duration::from_millis(500);
 
 /// Starts the first thread; it starts the others. It ends when it is unparked while the broker
 /// stops, after the others.
@@ -89,6 +98,12 @@ fn rest(cleaner: &Cleaner, wait: Duration) {
     }
 }
 
+/// What a thread that rested until then owes.
+fn share(rested: Instant, now: Instant) -> u32 {
+    let behind = now.saturating_duration_since(rested) >= BEHIND;
+    if behind { SHARE_BEHIND } else { SHARE }
+}
+
 impl Cleaner {
     /// Cleans one log. Whether there may be more to do at once. The thread has rested until `rested`.
     fn round(&self, settings: &CleanerSettings, rested: Instant) -> bool {
@@ -110,10 +125,11 @@ impl Cleaner {
         let started = Instant::now();
         let volume = self.shared.partitions.volumes.get(hosted.dir());
         let syncs = || volume.map_or(0, Volume::syncs);
-        let mut courtesy = Courtesy::new(rested, started, syncs());
+        let mut courtesy = Courtesy::new(started, syncs());
         let mut pace = |bytes| {
-            let owed = courtesy.owed(Instant::now(), syncs());
-            let goes_on = self.pace(bytes, owed, settings, &claim);
+            let now = Instant::now();
+            let owed = courtesy.owed(now, syncs(), share(rested, now));
+            let goes_on = self.pace(bytes, owed.min(HOLD_BACK_MAX), settings, &claim);
             courtesy.held_back(Instant::now(), syncs());
             goes_on
         };
@@ -157,5 +173,17 @@ fn tell(partition: &str, stats: &CompactStats, took: Duration) {
     if stats.records_without_key > 0 {
         let records = stats.records_without_key;
         warn!(partition, records, "records without a key were dropped from a compacted log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_rest_for_long_holds_back_less() {
+        let rested = Instant::now();
+        assert_eq!(share(rested, rested), SHARE);
+        assert_eq!(share(rested, rested + BEHIND), SHARE_BEHIND);
     }
 }

@@ -5,6 +5,7 @@ mod attention;
 mod checkpoints;
 mod cleaning;
 mod config;
+mod courtesy;
 mod damage;
 #[cfg(test)]
 mod fixture;
@@ -22,6 +23,7 @@ mod volume;
 mod waits;
 
 pub(crate) use self::config::PartitionConfig;
+pub(crate) use self::courtesy::Courtesy;
 pub(crate) use self::future::start as start_moving;
 pub(crate) use self::metadata::Changes;
 pub(crate) use self::partition::{

@@ -10,10 +10,12 @@ use ottla_protocol::{Millis, Offset};
 use tracing::{info, warn};
 
 use super::attention::Due;
-use super::{HostedPartition, Partitions, Volume};
+use super::{Courtesy, HostedPartition, Partitions, Volume};
 
 /// Files are removed for so long before the thread looks at what else there is to do.
 const REMOVE_TIME: Duration = Duration::from_secs(1);
+/// While somebody commits, the device is left to others for so many times as long as a piece took.
+const REMOVE_SHARE: u32 = 1;
 /// The longest pause between two pieces of them.
 const REMOVE_PAUSE_MAX: Duration = Duration::from_millis(20);
 
@@ -109,32 +111,30 @@ impl Partitions {
     }
 }
 
-/// Between two pieces that are removed the device is left to others for as long as a piece took,
-/// while somebody commits.
+/// Removing for a while, with pauses for those who commit.
 struct Gently<'a> {
     volume: &'a Volume,
-    begun: Instant,
-    since: Instant,
-    syncs: u64,
+    ends: Instant,
+    courtesy: Courtesy,
 }
 
 impl<'a> Gently<'a> {
     fn new(volume: &'a Volume) -> Self {
         let now = Instant::now();
-        Self { volume, begun: now, since: now, syncs: volume.syncs() }
+        let courtesy = Courtesy::new(now, volume.syncs());
+        Self { volume, ends: now + REMOVE_TIME, courtesy }
     }
 
     /// The time for this is over: the thread has other things to do.
     fn is_over(&self) -> bool {
-        self.since.saturating_duration_since(self.begun) >= REMOVE_TIME
+        Instant::now() >= self.ends
     }
 
     /// Whether to go on.
     fn pause(&mut self) -> bool {
-        if self.volume.syncs() != self.syncs {
-            std::thread::sleep(self.since.elapsed().min(REMOVE_PAUSE_MAX));
-        }
-        (self.since, self.syncs) = (Instant::now(), self.volume.syncs());
+        let owed = self.courtesy.owed(Instant::now(), self.volume.syncs(), REMOVE_SHARE);
+        std::thread::sleep(owed.min(REMOVE_PAUSE_MAX));
+        self.courtesy.held_back(Instant::now(), self.volume.syncs());
         !self.is_over()
     }
 }
