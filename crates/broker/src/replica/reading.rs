@@ -84,11 +84,6 @@ impl Reading {
         Arc::new(Self { syncing, turns, account: Mutex::new(account) })
     }
 
-    /// Whether there are syncs: the device is shared with them.
-    fn is_shared(&self) -> bool {
-        self.syncing.lately(Instant::now())
-    }
-
     /// Whether somebody produces at the moment, and may wait for the thread or for the processor.
     pub(crate) fn is_beside_commits(&self) -> bool {
         self.syncing.written_lately(Instant::now())
@@ -105,7 +100,7 @@ impl Reading {
 
     /// Waits for a turn; those who wait get theirs in order.
     pub(crate) async fn turn(self: Arc<Self>) -> ReadTurn {
-        let share = if self.is_shared() { READERS } else { 1 };
+        let share = if self.syncing.lately(Instant::now()) { READERS } else { 1 };
         // Never closed.
         let turn = Arc::clone(&self.turns).acquire_many_owned(share).await.ok();
         ReadTurn { reading: self, _turn: turn }
