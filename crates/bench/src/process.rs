@@ -2,20 +2,17 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
-/// Clock ticks a second of `/proc/PID/stat`; 100 on every Linux.
-const TICKS: f64 = 100.0;
-
-/// CPU seconds, user and system, that a process has used.
+/// CPU seconds, user and system, that a process has used, all its threads together. To the
+/// nanosecond, where `/proc/PID/stat` counts in 10 ms.
 pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-    let number = |index| -> anyhow::Result<f64> {
-        Ok(fields.split_whitespace().nth(index).context("a field is missing")?.parse()?)
-    };
-    Ok((number(11)? + number(12)?) / TICKS)
+    let used = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?.now()?;
+    Ok(Duration::from(used).as_secs_f64())
 }
 
 /// Resident memory in KiB.

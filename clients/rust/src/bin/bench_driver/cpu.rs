@@ -1,14 +1,11 @@
 //! CPU time of processes, as Linux says it. Must not know what they do.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
 use crate::job::Moved;
-
-/// Clock ticks a second of `/proc/PID/stat`; 100 on every Linux.
-const TICKS: f64 = 100.0;
 
 /// Wall and CPU times from a moment on.
 pub(crate) struct Clock {
@@ -47,13 +44,9 @@ impl Clock {
     }
 }
 
-/// CPU seconds, user and system, that a process has used.
+/// CPU seconds, user and system, that a process has used, all its threads together. To the
+/// nanosecond, where `/proc/PID/stat` counts in 10 ms.
 fn seconds(pid: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-    let number = |index| -> anyhow::Result<f64> {
-        Ok(fields.split_whitespace().nth(index).context("a field is missing")?.parse()?)
-    };
-    Ok((number(11)? + number(12)?) / TICKS)
+    let used = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?.now()?;
+    Ok(Duration::from(used).as_secs_f64())
 }
