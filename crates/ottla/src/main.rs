@@ -43,9 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The allocator asks for huge pages, of which a broker that has little to do fills a few with some
-/// KiB each: more memory than all the rest of it takes, and clearing them costs a busy one more than
-/// they save. Where the system cannot do without, it stays as it is.
+/// Where the system gives huge pages to everybody: a broker that has little to do fills a few with
+/// some KiB each, more memory than all the rest of it takes, and clearing them costs a busy one more
+/// than they save. The allocator is built not to ask for them (`no_thp`), for it has its first pages
+/// before anything here runs. Where the system cannot do without, it stays as it is.
 fn take_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
