@@ -178,6 +178,7 @@ impl Broker {
             })?;
             self.threads.lock().push(thread);
         }
+        self.threads.lock().push(registration::start_heartbeat(Arc::clone(&self.shared))?);
         self.threads.lock().push(upkeep::start(Arc::clone(&self.shared))?);
         self.threads.lock().push(cleaner::start(Arc::clone(&self.shared))?);
         self.threads.lock().push(start_moving(Arc::clone(&self.shared))?);
@@ -206,9 +207,6 @@ impl Broker {
             let groups = Arc::clone(&shared.groups);
             worker::keep_running("the groups' timer", move || {
                 coordinator::run_timer(Arc::clone(&groups))
-            });
-            worker::keep_running("the heartbeat", move || {
-                registration::heartbeat(Arc::clone(&shared))
             });
         })
     }

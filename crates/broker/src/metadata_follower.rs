@@ -103,7 +103,7 @@ impl MetadataFollower {
             self.apply_group_config();
             shared.admission.set(shared.with_effective(AdmissionLimits::read));
             if !first && shared.partitions.cordon(image) {
-                registration::beat_soon(shared);
+                registration::send_heartbeat(shared);
             }
         }
     }

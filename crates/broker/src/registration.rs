@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ottla_log::{LogDir, LogError};
@@ -14,7 +15,7 @@ use ottla_protocol::{
 use tracing::warn;
 
 use crate::shared::Shared;
-use crate::topics;
+use crate::thread::keep_running;
 
 /// How often a stopping broker asks whether it may go, and how long it pauses between.
 const LEAVE_TRIES: u32 = 12;
@@ -125,15 +126,9 @@ fn beat(shared: &Shared, want_shut_down: bool) -> BrokerHeartbeatRequest {
     }
 }
 
-/// Says so now: something has changed that the controller should know.
-pub(crate) fn beat_now(shared: &Shared) {
-    if let Err(refusal) = shared.controller.call(Command::BrokerHeartbeat(beat(shared, false))) {
-        warn!(%refusal, "the controller did not take the heartbeat");
-    }
-}
-
-/// The same from the controller's own thread, which must not wait for itself.
-pub(crate) fn beat_soon(shared: &Shared) {
+/// Sends a heartbeat, with what the controller should know, and waits for nothing: the controller's
+/// own thread calls it too.
+pub(crate) fn send_heartbeat(shared: &Shared) {
     let command = Command::BrokerHeartbeat(beat(shared, false));
     shared.controller.submit(command, |reply| {
         if let Err(refusal) = reply {
@@ -142,18 +137,19 @@ pub(crate) fn beat_soon(shared: &Shared) {
     });
 }
 
-/// Says that the broker is alive, for ever.
-pub(crate) async fn heartbeat(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(shared.settings.heartbeat_interval).await;
-        if shared.is_stopping() {
-            return;
+/// Starts the thread that says that the broker is alive: one of its own, so that nothing that
+/// others wait for, a disk for example, makes it late. It ends when it is unparked while the broker
+/// stops.
+pub(crate) fn start_heartbeat(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    keep_running("ottla-heartbeat", move || {
+        loop {
+            std::thread::park_timeout(shared.settings.heartbeat_interval);
+            if shared.is_stopping() {
+                return;
+            }
+            send_heartbeat(&shared);
         }
-        let command = Command::BrokerHeartbeat(beat(&shared, false));
-        if let Err(refusal) = topics::call(&shared, command).await {
-            warn!(%refusal, "the controller did not take the heartbeat");
-        }
-    }
+    })
 }
 
 /// Tells the controller that the broker stops (controlled shutdown), until it says that the

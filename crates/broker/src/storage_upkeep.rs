@@ -48,7 +48,7 @@ impl StorageRequests {
     pub(crate) fn watch(self: &Arc<Self>, dirs: &[Arc<LogDir>]) {
         for dir in dirs {
             let requests = Arc::downgrade(self);
-            dir.on_failure(move || {
+            dir.on_failure(move |_| {
                 if let Some(requests) = requests.upgrade() {
                     requests.ask(&requests.failures);
                 }
@@ -165,7 +165,7 @@ fn on_failures(shared: &Arc<Shared>) {
             error!(error = %failure, partitions = count, "the log directory is out of service");
         }
     }
-    registration::beat_now(shared);
+    registration::send_heartbeat(shared);
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
 use ottla_env::Clock;
+use ottla_log::Failure;
 use ottla_metadata::{Command, Delta, Image, Refusal, Reply};
 use ottla_protocol::{ErrorCode, Millis};
 use ottla_raft::LogEnd;
@@ -37,12 +38,12 @@ pub(crate) enum Message {
 pub(crate) struct Shared {
     image: RwLock<Arc<Image>>,
     quorum: RwLock<QuorumInfo>,
-    failure: OnceLock<Arc<str>>,
+    failure: Failure,
 }
 
 impl Shared {
     pub(crate) fn new(image: Arc<Image>, quorum: QuorumInfo) -> Self {
-        Self { image: RwLock::new(image), quorum: RwLock::new(quorum), failure: OnceLock::new() }
+        Self { image: RwLock::new(image), quorum: RwLock::new(quorum), failure: Failure::default() }
     }
 
     pub(crate) fn publish(&self, image: Arc<Image>) {
@@ -54,7 +55,7 @@ impl Shared {
     }
 
     pub(crate) fn fail(&self, why: &str) {
-        self.failure.get_or_init(|| Arc::from(why));
+        self.failure.set(|| Arc::from(why));
     }
 
     pub(crate) fn image(&self) -> Arc<Image> {
@@ -186,7 +187,12 @@ impl ControllerHandle {
     /// Why the controller has failed, if it has: it decides nothing more.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<str>> {
-        self.running.shared.failure.get().cloned()
+        self.running.shared.failure.why()
+    }
+
+    /// Calls `tell` when the controller fails ([`Failure::on_set`]).
+    pub fn on_failure(&self, tell: impl FnOnce(&str) + Send + 'static) {
+        self.running.shared.failure.on_set(tell);
     }
 
     /// Stops the controller and waits until it has; what was asked before is still answered.

@@ -33,6 +33,7 @@ mod compact;
 mod config;
 mod durable_ends;
 mod error;
+mod failure;
 mod future_log;
 mod index;
 mod load;
@@ -60,6 +61,7 @@ pub use compact::{
 };
 pub use config::{FlushMode, LogConfig, LogDirLimits};
 pub use error::{AppendError, LogError, ReadError};
+pub use failure::Failure;
 pub use future_log::{CopyError, FutureLog, Promoted};
 pub use index::{Entry as IndexEntry, OffsetEntry, TimeEntry};
 pub use load::{Judgement, LoadReport, judge};

@@ -16,6 +16,7 @@ use crate::compact::CleanerOffsets;
 use crate::config::LogDirLimits;
 use crate::durable_ends::DurableEnds;
 use crate::error::LogError;
+use crate::failure::Failure;
 use crate::meta_properties::MetaProperties;
 use crate::names::{self, DirState, TopicPartition};
 use crate::offset_checkpoint::{self, OffsetCheckpoint, Offsets};
@@ -34,13 +35,11 @@ const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Directories of Kafka's that hold no partition.
 const NOT_PARTITIONS: [&str; 1] = ["remote-log-index-cache"];
 
-type OnFailure = Box<dyn FnOnce() + Send>;
-
 /// A log directory that this process has locked.
 pub struct LogDir {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    failure: Mutex<Option<Arc<str>>>,
+    failure: Failure,
     pub(crate) open_files: OpenFiles,
     /// What its files are read into for clients.
     pub(crate) read_buffers: Arc<ReadBuffers>,
@@ -63,8 +62,6 @@ pub struct LogDir {
     pub(crate) cleaner_offsets: CleanerOffsets,
     /// Files that the logs have let go of.
     pub(crate) buried: Mutex<Vec<Buried>>,
-    /// Told of the failure, once.
-    on_failure: Mutex<Option<OnFailure>>,
     /// None for one that was never in service.
     _lock: Option<Box<dyn DiskLock>>,
 }
@@ -144,8 +141,8 @@ impl LogDir {
         limits: LogDirLimits,
         reason: &str,
     ) -> Arc<Self> {
-        let mut dir = Self::new(disk, path, limits);
-        dir.failure = Mutex::new(Some(reason.into()));
+        let dir = Self::new(disk, path, limits);
+        dir.failure.set(|| reason.into());
         Arc::new(dir)
     }
 
@@ -155,7 +152,7 @@ impl LogDir {
             read_buffers: Arc::default(),
             disk,
             path: path.to_owned(),
-            failure: Mutex::new(None),
+            failure: Failure::default(),
             limits,
             tail_bytes: AtomicUsize::new(0),
             tails: AtomicUsize::new(0),
@@ -166,7 +163,6 @@ impl LogDir {
             durable_ends: DurableEnds::default(),
             cleaner_offsets: CleanerOffsets::default(),
             buried: Mutex::default(),
-            on_failure: Mutex::default(),
             _lock: None,
         }
     }
@@ -186,29 +182,19 @@ impl LogDir {
     /// Takes the directory out of service: nothing is written to it any more. The first reason
     /// stays.
     pub fn fail(&self, reason: &LogError) {
-        self.failure.lock().get_or_insert_with(|| reason.to_string().into());
-        let told = self.on_failure.lock().take();
-        if let Some(tell) = told {
-            tell();
-        }
+        self.failure.set(|| reason.to_string().into());
     }
 
-    /// Calls `tell` when the directory goes out of service, from the thread that finds the failure,
-    /// which may hold the lock of a log: it must not wait. One at a time; at once when the directory
-    /// has failed before.
-    pub fn on_failure(&self, tell: impl FnOnce() + Send + 'static) {
-        *self.on_failure.lock() = Some(Box::new(tell));
-        if self.failure.lock().is_some()
-            && let Some(tell) = self.on_failure.lock().take()
-        {
-            tell();
-        }
+    /// Calls `tell` when the directory goes out of service, at once when it has before
+    /// ([`Failure::on_set`]).
+    pub fn on_failure(&self, tell: impl FnOnce(&str) + Send + 'static) {
+        self.failure.on_set(tell);
     }
 
     /// Why it is out of service, when it is.
     #[must_use]
     pub fn failure(&self) -> Option<LogError> {
-        let reason = self.failure.lock().clone()?;
+        let reason = self.failure.why()?;
         Some(LogError::Offline { path: self.path.clone(), reason })
     }
 

@@ -12,7 +12,7 @@ use ottla_log::LogDir;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 /// What a node says of itself when it serves.
@@ -35,10 +35,9 @@ pub struct Node {
     log_dirs: Vec<Arc<LogDir>>,
     metadata_dir: PathBuf,
     ready: Ready,
+    /// Told when one of them fails.
+    watch: Arc<Notify>,
 }
-
-/// How often the data directories are asked whether they still serve.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Starts everything; blocks until clients are answered.
@@ -94,7 +93,9 @@ impl Node {
             cluster_id: meta.cluster_id,
         };
         info!(node = ready.node_id, cluster = ready.cluster_id, "serving");
-        Ok(Self { broker, controller, log_dirs, metadata_dir: config.metadata_log_dir, ready })
+        let watch = watch(&controller, &log_dirs);
+        let metadata_dir = config.metadata_log_dir;
+        Ok(Self { broker, controller, log_dirs, metadata_dir, ready, watch })
     }
 
     /// What it says of itself.
@@ -103,13 +104,13 @@ impl Node {
     }
 
     /// Waits until the node can serve no more: the controller, the directory with the metadata or
-    /// every data directory has failed. Needs a tokio runtime with time.
+    /// every data directory has failed.
     pub async fn failed(&self) -> NodeError {
         loop {
-            tokio::time::sleep(WATCH_INTERVAL).await;
             if let Some(error) = self.failure() {
                 return error;
             }
+            self.watch.notified().await;
         }
     }
 
@@ -138,6 +139,18 @@ impl Node {
         self.controller.stop();
         stopped
     }
+}
+
+/// What is told of each failure.
+fn watch(controller: &ControllerHandle, log_dirs: &[Arc<LogDir>]) -> Arc<Notify> {
+    let watch = Arc::new(Notify::new());
+    let tell = || {
+        let watch = Arc::clone(&watch);
+        move |_: &str| watch.notify_one()
+    };
+    controller.on_failure(tell());
+    log_dirs.iter().for_each(|dir| dir.on_failure(tell()));
+    watch
 }
 
 /// Where the settings say that the controller listens.

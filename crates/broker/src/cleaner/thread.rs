@@ -94,7 +94,7 @@ fn rest(cleaner: &Cleaner, wait: Duration) {
         if left.is_zero() {
             return;
         }
-        std::thread::park_timeout(left.min(Duration::from_secs(1)));
+        std::thread::park_timeout(left);
     }
 }
 

@@ -11,6 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use ottla_log::{Committer, LoadPoints, LogDir, LogError, Stage, SyncOn, TopicPartition};
 use ottla_protocol::{TopicId, Uuid};
 use parking_lot::{Condvar, Mutex, RwLock};
+use tracing::warn;
 
 use super::HostedPartition;
 use super::checkpoints::Written;
@@ -117,6 +118,11 @@ impl Volume {
                     due();
                 }
             }
+        });
+        let at = dir.path().to_owned();
+        committer.whole_failure().on_set(move |why| {
+            let dir = at.display();
+            warn!(%dir, why, "a sync of the whole file system failed: now each file has its own");
         });
         let committer = Arc::new(committer);
         let running = Arc::clone(&committer);

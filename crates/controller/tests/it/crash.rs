@@ -104,6 +104,9 @@ fn a_disk_that_fails_ends_the_controller() {
     world.formatted();
     let controller = world.start().unwrap();
     serving(&controller, 1, -1);
+    let (tell, told) = std::sync::mpsc::channel();
+    controller.on_failure(move |why| tell.send(why.to_owned()).unwrap());
+    assert!(told.try_recv().is_err());
     world.disk.set_fault(Some(Box::new(|verb, _| (verb == "sync").then_some(DiskErrorKind::Io))));
     let request = ottla_protocol::CreateTopicsRequest {
         topics: vec![creatable("t", 1, &[])],
@@ -113,6 +116,7 @@ fn a_disk_that_fails_ends_the_controller() {
         controller.call(ottla_metadata::Command::CreateTopics(request.clone())).unwrap_err();
     assert_eq!(refused.code, ErrorCode::UnknownServerError);
     assert!(controller.failure().is_some());
+    assert_eq!(told.try_recv().ok(), controller.failure().map(|why| why.to_string()));
     assert!(controller.image().topic("t").is_none(), "nobody sees what may not be on disk");
     world.disk.set_fault(None);
     let after = controller.call(ottla_metadata::Command::CreateTopics(request)).unwrap_err();

@@ -5,13 +5,13 @@
 //! simulator.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_env::{DiskError, DiskFile, mark, planted};
 use parking_lot::{Condvar, Mutex};
 
 use super::{CommitEvent, WriteSet};
 use crate::error::LogError;
+use crate::failure::Failure;
 use crate::log_dir::LogDir;
 
 /// A partition, as the committer sees it.
@@ -123,7 +123,7 @@ pub struct Committer<T: ?Sized> {
     /// From so many files on a group syncs their whole file system.
     whole_from: usize,
     /// Syncing it failed once.
-    whole_failed: AtomicBool,
+    whole_failure: Failure,
     queue: Mutex<Queue<T>>,
     wake: Condvar,
     after: Box<dyn Fn(Stage) + Send + Sync>,
@@ -153,7 +153,7 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
             log_dir: Arc::clone(log_dir),
             sync_threads: sync_threads.max(1),
             whole_from: usize::MAX,
-            whole_failed: AtomicBool::new(false),
+            whole_failure: Failure::default(),
             queue: Mutex::new(Queue {
                 dirty: Vec::new(),
                 handed: None,
@@ -170,6 +170,12 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
     #[must_use]
     pub fn whole_from(self, files: usize) -> Self {
         Self { whole_from: files.max(2), ..self }
+    }
+
+    /// Set when syncing a whole file system fails: from then on each file is synced by itself.
+    #[must_use]
+    pub fn whole_failure(&self) -> &Failure {
+        &self.whole_failure
     }
 
     /// `after` is called after each stage of each group, when all its partitions were told, by
@@ -323,16 +329,16 @@ impl<T: CommitTarget + ?Sized> Committer<T> {
     }
 
     fn sync_all(&self, files: &[Arc<dyn DiskFile>]) -> Result<(), DiskError> {
-        let whole = files.len() >= self.whole_from && !self.whole_failed.load(Ordering::Relaxed);
+        let whole = files.len() >= self.whole_from && self.whole_failure.why().is_none();
         if let Some(one) = files.first().filter(|_| whole && is_one_file_system(files)) {
             match one.sync_file_system() {
                 Ok(()) => return Ok(()),
                 Err(_) if planted("ignore-failed-file-system-sync") => return Ok(()),
                 // It may be somebody else's file that failed, or one of ours that is not in this
                 // group: from now on each tells of its own.
-                Err(_) => {
+                Err(error) => {
                     mark!("file-system-sync-failed");
-                    self.whole_failed.store(true, Ordering::Relaxed);
+                    self.whole_failure.set(|| error.to_string().into());
                 }
             }
         }

@@ -120,11 +120,15 @@ fn many_files_are_synced_with_their_file_system() {
     };
     assert_eq!(commit(&hosts[..2]), ["sync", "sync"]);
     assert_eq!(commit(&hosts), ["sync the file system of"]);
+    assert_eq!(committer.whole_failure().why(), None);
     // Perhaps it is somebody else's file that failed. Nobody is told a second time for which, so
     // each file is asked from now on.
     fails.store(true, Ordering::SeqCst);
     assert_eq!(commit(&hosts), ["sync the file system of", "sync", "sync", "sync"]);
     assert_eq!(commit(&hosts), ["sync"; 3]);
+    assert!(
+        committer.whole_failure().why().is_some_and(|why| why.contains("sync the file system"))
+    );
     let ends = hosts.iter().map(|host| host.log.lock().unwrap().durable_end().0);
     assert_eq!(ends.collect::<Vec<_>>(), [4, 4, 3]);
 }
