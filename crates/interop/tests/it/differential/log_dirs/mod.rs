@@ -2,6 +2,7 @@
 //! of them, directories that take no new partitions, and directories that fail.
 
 mod asking;
+mod assigned;
 mod cordoned;
 mod offline;
 mod places;

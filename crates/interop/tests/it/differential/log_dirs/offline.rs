@@ -14,6 +14,7 @@ use ottla_protocol::{
 use super::super::pair::{Pair, Side};
 use super::super::topics::{create, named, settle, topic};
 use super::asking::same_records;
+use super::assigned::stop_when_assigned;
 use super::places::{arrived, describe, places};
 use super::{alter, batch, fill, until};
 use crate::wire::requests::{FETCH_BY_NAME, fetch, one, produce};
@@ -33,7 +34,7 @@ pub(super) fn compare(pair: &mut Pair) -> anyhow::Result<()> {
     fill(pair, "lost", 0, 1)?;
     fill(pair, "kept", 0, 1)?;
     for side in pair.sides() {
-        side.broker.stop()?;
+        stop_when_assigned(side, "lost", 0, "dir2")?;
         take_away(side)?;
         side.broker.start_again()?;
         side.connect_again()?;
