@@ -208,8 +208,8 @@ impl Partitions {
                     if !told {
                         tell_of(&job, &error);
                     }
-                    if error.is_failed_sync() {
-                        // Nothing that was written there can be trusted to be on the disk (L9).
+                    if error.is_failed_write() {
+                        // Nor need anything else that is written there come to the disk (L9).
                         volume.dir.fail(&error);
                     }
                     told = volume.dir.failure().is_some();

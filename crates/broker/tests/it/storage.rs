@@ -1,7 +1,9 @@
 //! What keeps log directories in order while the broker runs: retention by live settings, and a
 //! directory that fails while the others go on.
 
-use ottla_env::DiskErrorKind;
+use std::path::Path;
+
+use ottla_env::{Disk, DiskErrorKind};
 use ottla_protocol::k02_list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_protocol::k61_describe_producers::TopicRequest;
 use ottla_protocol::{
@@ -199,6 +201,46 @@ fn a_sync_that_fails_for_a_new_partition_is_the_directorys_end() {
     }
     drop(running);
     world.disk.set_fault(None);
+}
+
+#[test]
+fn a_write_that_fails_while_a_log_is_opened_is_the_directorys_end() {
+    const NAMES: [&str; 4] = ["one", "two", "three", "four"];
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in NAMES {
+        create(&mut client, name);
+        write(&mut client, name, b"a");
+    }
+    running.stop();
+    let dir = |name: &str| Path::new("/more").join(format!("{name}-0"));
+    let is_there = |name: &str| world.disk.exists(&dir(name)).unwrap();
+    let there = NAMES.into_iter().filter(|name| is_there(name)).collect::<Vec<_>>();
+    assert_eq!(there.len(), 2, "two in each");
+    // As a kill may leave it: the file is written when the log is opened.
+    let without = dir(there[0]);
+    world.disk.remove_file(&without.join("partition.metadata")).unwrap();
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        (verb == "rename" && path.starts_with(&without)).then_some(DiskErrorKind::Io)
+    })));
+    let running = world.start(&[]);
+    until(|| running.controller.image().broker(NodeId(1)).unwrap().log_dirs.len() == 1);
+    let mut client = running.client();
+    for name in NAMES {
+        let answer =
+            produced(&mut client, &produce(-1, name, batch(BatchOptions::default(), b"b")));
+        let expected = if is_there(name) { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+        assert_eq!(ErrorCode::from(answer.error_code), expected, "{name}");
+    }
+    running.stop();
+    world.disk.set_fault(None);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in NAMES {
+        assert_eq!(values(&fetched(&mut client, &fetch(name, &[0]))[0])[0], b"a", "{name}");
+    }
+    running.stop();
 }
 
 /// A batch of an idempotent producer, with this timestamp.

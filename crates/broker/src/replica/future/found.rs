@@ -232,7 +232,7 @@ impl Partitions {
             Err(error) => {
                 let path = volume.dir.path().display();
                 warn!(%partition, %path, %error, "one of its directories cannot be opened");
-                if error.is_failed_sync() {
+                if error.is_failed_write() {
                     volume.out_of_service(&error);
                 }
                 Content::Unknown
