@@ -76,7 +76,7 @@ impl Default for LogDirLimits {
         Self {
             open_files: 4096,
             tail_bytes: 256 << 20,
-            tail_share_bytes: 32 << 20,
+            tail_share_bytes: 16 << 20,
             removal_step_bytes: 8 << 20,
         }
     }
