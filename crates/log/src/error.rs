@@ -107,13 +107,14 @@ impl LogError {
     }
 
     /// Whether what was to change a file or a directory's names failed, for another reason than that
-    /// there is no space. After a failed sync what was written before may be lost too, and trying
+    /// there is no space, or no such file. After a failed sync what was written before may be lost too, and trying
     /// again proves nothing. That something cannot be made or opened does not count: nothing that is
     /// there depends on it.
     #[must_use]
     pub fn is_failed_write(&self) -> bool {
         const WRITES: [&str; 5] = ["write", "sync", "rename", "remove", "truncate"];
-        matches!(self, Self::Disk(e) if WRITES.contains(&e.action)) && !self.is_no_space()
+        let is_refused = self.is_no_space() || self.is_not_found();
+        matches!(self, Self::Disk(e) if WRITES.contains(&e.action)) && !is_refused
     }
 
     /// Whether the same read of a fresh view can succeed.

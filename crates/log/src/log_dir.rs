@@ -424,7 +424,8 @@ impl LogDir {
     /// have been given up before ([`crate::PartitionLog::retire`]). Returns the new name.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails; unless there is no space, or no such directory, this one is then out of
+    /// service.
     pub fn move_aside(
         &self,
         partition: &TopicPartition,
@@ -434,9 +435,7 @@ impl LogDir {
         let Some(name) = names::moved_dir(partition, unique, state) else {
             return Ok(partition.to_string());
         };
-        let (from, to) = (self.path.join(partition.to_string()), self.path.join(&name));
-        self.with_reserve(|| self.disk.rename(&from, &to))?;
-        self.disk.sync_dir(&self.path)?;
+        self.rename(&self.path.join(partition.to_string()), &self.path.join(&name))?;
         Ok(name)
     }
 
@@ -444,7 +443,7 @@ impl LogDir {
     /// storage when it returns.
     ///
     /// # Errors
-    /// When there is one already; when the disk fails.
+    /// When there is one already; when the disk fails, as [`LogDir::move_aside`].
     pub fn promote(&self, name: &str, partition: &TopicPartition) -> Result<(), LogError> {
         self.check()?;
         let (from, to) = (self.path.join(name), self.path.join(partition.to_string()));
@@ -452,8 +451,7 @@ impl LogDir {
             let reason = "a log of the partition is here already".into();
             return Err(LogError::Offline { path: to, reason });
         }
-        self.with_reserve(|| self.disk.rename(&from, &to))?;
-        Ok(self.disk.sync_dir(&self.path)?)
+        self.rename(&from, &to)
     }
 
     /// Removes a directory that was moved aside, or a copy, with all in it.
@@ -467,12 +465,23 @@ impl LogDir {
         if let Some(doomed) = names::deleted_copy(name) {
             // Files go one by one, and what a crash leaves of a copy must not be taken for one.
             let doomed = self.path.join(doomed);
-            self.with_reserve(|| self.disk.rename(&path, &doomed))?;
-            self.disk.sync_dir(&self.path)?;
+            self.rename(&path, &doomed)?;
             path = doomed;
         }
         self.disk.remove_dir_all(&path)?;
         Ok(self.disk.sync_dir(&self.path)?)
+    }
+
+    /// Changes a name in the directory, on stable storage. When that fails, but for lack of space, what
+    /// a crash leaves there is not known: the directory is out of service.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), LogError> {
+        let renamed = self.with_reserve(|| self.disk.rename(from, to));
+        let synced = renamed.and_then(|()| Ok(self.disk.sync_dir(&self.path)?));
+        synced.inspect_err(|error| {
+            if error.is_failed_write() {
+                self.fail(error);
+            }
+        })
     }
 
     fn read_text(&self, name: &str) -> Result<Option<String>, LogError> {

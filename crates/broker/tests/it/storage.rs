@@ -12,7 +12,7 @@ use ottla_protocol::{
 };
 use ottla_records::{BatchBuilder, BatchOptions};
 
-use crate::data::{batch, create, fetch, fetched, produce, produced, values, write};
+use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
 use crate::fixture::{Client, NOW, World, set, until};
 use crate::space::delete_records;
 
@@ -238,6 +238,40 @@ fn a_write_that_fails_while_a_log_is_opened_is_the_directorys_end() {
     let running = world.start(&[]);
     let mut client = running.client();
     for name in NAMES {
+        assert_eq!(values(&fetched(&mut client, &fetch(name, &[0]))[0])[0], b"a", "{name}");
+    }
+    running.stop();
+}
+
+#[test]
+fn a_deleted_topic_that_cannot_be_put_aside_is_the_directorys_end() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in ["one", "two", "gone", "gone-too"] {
+        create(&mut client, name);
+        write(&mut client, name, b"a");
+    }
+    let dirs = ["gone-0", "gone-too-0"].map(|name| Path::new("/more").join(name));
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        (verb == "rename" && dirs.iter().any(|dir| path == dir)).then_some(DiskErrorKind::Io)
+    })));
+    // One of them is there.
+    delete(&mut client, "gone");
+    delete(&mut client, "gone-too");
+    until(|| running.controller.image().broker(NodeId(1)).unwrap().log_dirs.len() == 1);
+    let mut codes = ["one", "two"].map(|name| {
+        let answer =
+            produced(&mut client, &produce(-1, name, batch(BatchOptions::default(), b"b")));
+        ErrorCode::from(answer.error_code)
+    });
+    codes.sort_by_key(|code| code.code());
+    assert_eq!(codes, [ErrorCode::None, ErrorCode::KafkaStorageError]);
+    running.stop();
+    world.disk.set_fault(None);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    for name in ["one", "two"] {
         assert_eq!(values(&fetched(&mut client, &fetch(name, &[0]))[0])[0], b"a", "{name}");
     }
     running.stop();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ottla_log::{DirState, FutureLog, LogError, OffsetCheckpoint, PartitionLog};
 use ottla_protocol::{Millis, Offset, Uuid};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::super::volume::Volume;
 use super::copy::{CHUNK, Ended, Work, is_taken};
@@ -172,14 +172,6 @@ fn put_away(shared: &Shared, hosted: &HostedPartition, (index, volume): (usize, 
             shared.partitions.remove_later(vec![(index, name)], delay);
         }
         Err(error) if error.is_not_found() => {}
-        Err(error) if volume.dir.failure().is_some() => {
-            warn!(partition = %hosted.name, %error, "its old directory stays");
-        }
-        Err(error) => {
-            error!(partition = %hosted.name, %error, "its old directory cannot be put aside");
-            if !error.is_no_space() {
-                volume.dir.fail(&error);
-            }
-        }
+        Err(error) => warn!(partition = %hosted.name, %error, "its old directory stays"),
     }
 }
