@@ -106,15 +106,19 @@ impl LogError {
         matches!(self, Self::Disk(e) if e.kind == DiskErrorKind::NoSpace && e.action != "sync")
     }
 
-    /// Whether what was to change a file or a directory's names failed, for another reason than that
-    /// there is no space, or no such file. After a failed sync what was written before may be lost too, and trying
-    /// again proves nothing. That something cannot be made or opened does not count: nothing that is
-    /// there depends on it.
+    /// Whether a sync failed, whatever the reason, or another change of a file or of a name for another
+    /// reason than that there is no space, or no such file. After a failed sync what was written before
+    /// may be lost too, and trying again proves nothing. That something cannot be made or opened does
+    /// not count: nothing that is there depends on it.
     #[must_use]
     pub fn is_failed_write(&self) -> bool {
-        const WRITES: [&str; 5] = ["write", "sync", "rename", "remove", "truncate"];
-        let is_refused = self.is_no_space() || self.is_not_found();
-        matches!(self, Self::Disk(e) if WRITES.contains(&e.action)) && !is_refused
+        let Self::Disk(e) = self else { return false };
+        let is_refused = matches!(e.kind, DiskErrorKind::NoSpace | DiskErrorKind::NotFound);
+        match e.action {
+            "sync" => true,
+            "write" | "rename" | "remove" | "truncate" => !is_refused,
+            _ => false,
+        }
     }
 
     /// Whether the same read of a fresh view can succeed.

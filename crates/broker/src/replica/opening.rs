@@ -209,7 +209,7 @@ impl Partitions {
                         tell_of(&job, &error);
                     }
                     if error.is_failed_write() {
-                        // Nor need anything else that is written there come to the disk (L9).
+                        // Nothing that is written there can be trusted to come to the disk (L9).
                         volume.dir.fail(&error);
                     }
                     told = volume.dir.failure().is_some();

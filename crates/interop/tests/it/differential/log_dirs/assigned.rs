@@ -54,20 +54,16 @@ fn assigned(side: &Side, topic: &str, index: i32) -> anyhow::Result<Option<Uuid>
     ensure!(!topic.is_zero(), "the topic's id was not learned");
     let mut last = None;
     for record in metadata(side)? {
-        let directories = match record {
-            MetadataRecord::Partition(record)
-                if record.topic_id == topic && record.partition_id == index =>
-            {
-                record.directories
-            }
-            MetadataRecord::PartitionChange(record)
-                if record.topic_id == topic && record.partition_id == index =>
-            {
-                record.directories.unwrap_or_default()
-            }
-            _ => Vec::new(),
+        let (of, directories) = if let MetadataRecord::Partition(record) = record {
+            ((record.topic_id, record.partition_id), record.directories)
+        } else if let MetadataRecord::PartitionChange(record) = record {
+            ((record.topic_id, record.partition_id), record.directories.unwrap_or_default())
+        } else {
+            continue;
         };
-        last = directories.first().copied().or(last);
+        if of == (topic, index) {
+            last = directories.first().copied().or(last);
+        }
     }
     Ok(last)
 }
