@@ -8,7 +8,7 @@ use std::time::Instant;
 use ottla_env::{Disk, DiskErrorKind};
 use ottla_log::{DirState, parse_dir};
 use ottla_protocol::k34_alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
-use ottla_protocol::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, Uuid};
+use ottla_protocol::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest, ErrorCode, NodeId, Uuid};
 
 use crate::data::{batch, create, delete, fetch, fetched, produce, produced, values, write};
 use crate::fixture::{Client, LIMIT, Owner, Running, World, alter_config, set, until};
@@ -559,6 +559,31 @@ fn a_move_to_where_the_logs_start_cannot_be_noted_ends() {
     world.disk.set_fault(None);
     assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
     until(|| is_at(&mut client, "orders", "/more"));
+    running.stop();
+}
+
+#[test]
+fn a_copy_that_cannot_get_its_name_stays_in_the_directory_that_failed() {
+    let world = World::with_dirs(&["/data", "/more"]);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    create_at(&running, &world, "orders", "/data");
+    write(&mut client, "orders", b"before");
+    let mut fails = true;
+    world.disk.set_fault(Some(Box::new(move |verb, path| {
+        let (_, state) = parse_dir(path.file_name()?.to_str()?)?;
+        let promotes = verb == "rename" && state == DirState::Future;
+        (promotes && std::mem::take(&mut fails)).then_some(DiskErrorKind::Io)
+    })));
+    assert_eq!(alter(&mut client, "/more", "orders", 0), ErrorCode::None);
+    until(|| running.controller.image().broker(NodeId(1)).unwrap().log_dirs.len() == 1);
+    assert_eq!(write(&mut client, "orders", b"after"), 1);
+    running.stop();
+    assert_eq!(dirs(&world, DirState::Future), 1, "nothing more is done there");
+    world.disk.set_fault(None);
+    let running = world.start(&[]);
+    let mut client = running.client();
+    assert_eq!(all(&mut client, "orders", 2), [b"before".to_vec(), b"after".to_vec()]);
     running.stop();
 }
 

@@ -122,17 +122,18 @@ impl Work {
             return Err(error.into());
         }
         let name = copy.name().to_owned();
-        let full_or_failed = |error: &LogError| error.is_no_space() || to.dir.failure().is_some();
+        let had_failed = to.dir.failure().is_some();
         let promoted = copy.promote().inspect_err(|error| {
-            if full_or_failed(error) {
+            if had_failed || error.is_no_space() {
                 let _stays = to.dir.remove(&name);
             } else {
-                // A directory whose names cannot be changed or synced is not to be trusted.
+                // A directory whose names cannot be changed or synced is not to be trusted, and what
+                // is in it is left as it is.
                 to.dir.fail(error);
             }
         })?;
         let opened = promoted.open(self.options(now)).inspect_err(|error| {
-            if !full_or_failed(error) {
+            if !error.is_no_space() {
                 to.dir.fail(error);
             }
             put_away(shared, &hosted, (target, to));
