@@ -29,7 +29,7 @@ fn dump(files: &[PathBuf], arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 /// The files of a folder with this ending, sorted.
-fn files(folder: &Path, ending: &str) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path, ending: &str) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths = paths.collect::<Result<Vec<_>, _>>()?;

@@ -8,6 +8,7 @@ use ottla_records::{Batches, Scratch};
 
 use super::super::pair::Side;
 use super::until;
+use crate::files::files;
 
 /// Restarts after which a move has to be settled.
 const RESTARTS: usize = 10;
@@ -71,14 +72,8 @@ fn assigned(side: &Side, topic: &str, index: i32) -> anyhow::Result<Option<Uuid>
 /// The records of the metadata log so far; a batch that is still being written ends them.
 fn metadata(side: &Side) -> anyhow::Result<Vec<MetadataRecord>> {
     let folder = side.broker.data()?.join("__cluster_metadata-0");
-    let mut segments = Vec::new();
-    for entry in fs::read_dir(&folder)? {
-        let path = entry?.path();
-        segments.extend(path.extension().is_some_and(|ending| ending == "log").then_some(path));
-    }
-    segments.sort();
     let mut records = Vec::new();
-    for segment in segments {
+    for segment in files(&folder, "log")? {
         let bytes = fs::read(segment)?;
         for batch in Batches::new(&bytes).map_while(Result::ok) {
             if batch.header().attributes.is_control() {
