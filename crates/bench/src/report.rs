@@ -31,6 +31,8 @@ struct Done {
     about: &'static str,
     goals: &'static [Goal],
     measured: Vec<(Cell, Cells)>,
+    /// Which runs are not in the figures, and why.
+    failed: Vec<String>,
 }
 
 impl Report {
@@ -39,9 +41,15 @@ impl Report {
         Self { environment, runs, short, percent, done: Vec::new() }
     }
 
-    pub(crate) fn take(&mut self, scenario: &Scenario, measured: Vec<(Cell, Cells)>) {
+    /// `failed` says which runs are not in the figures, and why.
+    pub(crate) fn take(
+        &mut self,
+        scenario: &Scenario,
+        measured: Vec<(Cell, Cells)>,
+        failed: Vec<String>,
+    ) {
         let Scenario { number, about, goals, .. } = *scenario;
-        self.done.push((scenario.name, Done { number, about, goals, measured }));
+        self.done.push((scenario.name, Done { number, about, goals, measured, failed }));
     }
 
     pub(crate) fn print_head(&self) {
@@ -67,6 +75,9 @@ impl Report {
             tell(&format!("{} {name}: {}", done.number, done.about));
             for line in done.table().iter().chain(&done.saturated()) {
                 tell(line);
+            }
+            for failed in &done.failed {
+                tell(&format!("Not in the figures: {failed}"));
             }
         }
     }
@@ -140,11 +151,11 @@ impl Done {
         lines
     }
 
-    /// Median, range and ratio.
+    /// Median, range, and ratio when there is one.
     fn shown(&self, cell: &Cell, cells: &Cells, figure: &str) -> String {
         let Some(figures) = cells.get(figure) else { return String::new() };
         let mut text = figures.to_string();
-        if let Some(reference) = self.reference(cell, figure) {
+        if let Some(reference) = self.reference(cell, figure).filter(|figure| *figure != 0.0) {
             text.push_str(&format!(" [{} x]", shown(figures.median() / reference)));
         }
         text
@@ -210,6 +221,7 @@ impl Done {
         json!({
             "number": self.number, "name": name, "about": self.about,
             "cells": cells.collect::<Vec<_>>(), "goals": goals.collect::<Vec<_>>(),
+            "failed": self.failed,
         })
     }
 }
@@ -236,11 +248,13 @@ mod tests {
             let (mut found, mut cells) = (Found::default(), Cells::default());
             found.add("thousands", thousands);
             found.add("ms", ms);
+            found.add("killed", 0.0);
             cells.take(found);
             (cell, cells)
         };
         let measured = vec![cell(Cell::OTTLA_OS, 60.0, 4.0), cell(Cell::KAFKA, 10.0, 8.0)];
-        Done { number: 1, about: "x", goals: GOALS, measured }
+        let failed = vec!["kafka, run 2: why".to_owned()];
+        Done { number: 1, about: "x", goals: GOALS, measured, failed }
     }
 
     #[test]
@@ -250,6 +264,7 @@ mod tests {
             "|-----------|----------------|-------|-------------------------|",
             "| thousands | 60.0 [6.00 x]  | 10.0  | at least 5 x kafka: met |",
             "| ms        | 4.00 [0.500 x] | 8.00  | at most 3.00: MISSED    |",
+            "| killed    | 0.000          | 0.000 |                         |",
         ];
         assert_eq!(done().table(), expected);
     }
@@ -274,5 +289,6 @@ mod tests {
         assert_eq!(json["cells"][0]["settings"], json!(["flush.mode=os"]));
         assert_eq!(json["goals"][1]["met"], json!(false));
         assert_eq!(json["goals"][0]["value"], json!(6.0));
+        assert_eq!(json["failed"], json!(["kafka, run 2: why"]));
     }
 }

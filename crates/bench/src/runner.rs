@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::bench::{Bench, DRIVER_CORE};
 use crate::environment::Environment;
-use crate::figures::Cells;
+use crate::figures::{Cells, Found};
 use crate::process;
 use crate::report::{self, Report};
 use crate::scenario::{Cell, Scenario, Subject};
@@ -25,36 +25,59 @@ pub(crate) struct Plan {
     pub(crate) json: PathBuf,
 }
 
-/// Runs the scenarios and prints each table as soon as it is there.
+/// Runs the scenarios and prints each table as soon as it is there. A run that fails costs its own
+/// figures and no others, and is an error at the end.
 pub(crate) fn run(bench: &Bench, plan: &Plan, scenarios: &[&Scenario]) -> anyhow::Result<()> {
     let environment = Environment::read(&ottla_interop::repository::root(), bench.data())?;
     // Only now: the cores of the machine were counted.
     process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
     let mut report = Report::new(environment, plan.runs, bench);
     report.print_head();
+    let mut all_failed = 0;
     for scenario in scenarios {
-        let mut measured: Vec<(Cell, Cells)> =
-            cells(scenario, plan).into_iter().map(|cell| (cell, Cells::default())).collect();
-        if measured.is_empty() {
+        let cells = cells(scenario, plan);
+        if cells.is_empty() {
             eprintln!("{}: nothing to run", scenario.name);
             continue;
         }
-        for run in 1..=plan.runs {
-            for (cell, figures) in &mut measured {
-                let (begun, runs) = (Instant::now(), plan.runs);
-                let found = (scenario.run)(bench, cell);
-                let what = || format!("{} {}: {}", scenario.number, scenario.name, cell.name);
-                figures.take(found.with_context(what)?);
-                let took = begun.elapsed().as_secs_f64();
-                eprintln!("run {run} of {runs}: {}, {took:.0} s", what());
-            }
-        }
-        report.take(scenario, measured);
+        let run = |cell: &Cell| (scenario.run)(bench, cell);
+        let (measured, failed) = in_turns(scenario, plan.runs, cells, run);
+        all_failed += failed.len();
+        report.take(scenario, measured, failed);
         report.print_last();
         report.write(&plan.json)?;
     }
     report::tell(&format!("as JSON: {}", plan.json.display()));
+    ensure!(all_failed == 0, "runs that have failed: {all_failed}");
     Ok(())
+}
+
+/// Each cell's figures, and which runs are not in them, and why.
+fn in_turns(
+    scenario: &Scenario,
+    runs: usize,
+    cells: Vec<Cell>,
+    run_one: impl Fn(&Cell) -> anyhow::Result<Found>,
+) -> (Vec<(Cell, Cells)>, Vec<String>) {
+    let mut measured: Vec<_> = cells.into_iter().map(|cell| (cell, Cells::default())).collect();
+    let mut failed = Vec::new();
+    for run in 1..=runs {
+        for (cell, figures) in &mut measured {
+            let begun = Instant::now();
+            let found = run_one(cell);
+            let took = begun.elapsed().as_secs_f64();
+            let Scenario { number, name, .. } = scenario;
+            eprintln!("run {run} of {runs}: {number} {name}: {}, {took:.0} s", cell.name);
+            match found {
+                Ok(found) => figures.take(found),
+                Err(error) => {
+                    eprintln!("it has failed: {error:?}");
+                    failed.push(format!("{}, run {run}: {error:#}", cell.name));
+                }
+            }
+        }
+    }
+    (measured, failed)
 }
 
 /// The cells that the plan asks for.
@@ -80,8 +103,11 @@ fn cells(scenario: &Scenario, plan: &Plan) -> Vec<Cell> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell as Counter;
+
+    use anyhow::{anyhow, bail};
+
     use super::*;
-    use crate::figures::Found;
 
     const SCENARIO: Scenario = Scenario {
         number: 1,
@@ -96,6 +122,25 @@ mod tests {
         let before = before.map(str::to_owned);
         let plan = Plan { runs: 1, alone, before, json: PathBuf::new() };
         cells(&SCENARIO, &plan).into_iter().map(|cell| cell.name.into_owned()).collect()
+    }
+
+    #[test]
+    fn a_run_that_fails_costs_its_own_figures_alone() {
+        let runs = Counter::new(0_u8);
+        let run = |_: &Cell| {
+            runs.set(runs.get() + 1);
+            if runs.get() == 4 {
+                bail!(anyhow!("no answer").context("partition 0"));
+            }
+            let mut found = Found::default();
+            found.add("ms", f64::from(runs.get()));
+            Ok(found)
+        };
+        let cells = vec![Cell::OTTLA_OS, Cell::KAFKA];
+        let (measured, failed) = in_turns(&SCENARIO, 3, cells, run);
+        assert_eq!(failed, ["kafka, run 2: partition 0: no answer"]);
+        let figures = measured.iter().map(|(_, cells)| cells.get("ms").unwrap().runs());
+        assert_eq!(figures.collect::<Vec<_>>(), [[1.0, 3.0, 5.0].as_slice(), &[2.0, 6.0]]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{anyhow, ensure};
 use super::bare_reads::{self, Checksums};
 use super::bulk::{self, BATCH_RECORDS};
 use super::cgroup::Cgroup;
-use super::steady::{self, Pace};
+use super::steady::{self, Pace, SILENCE, Silent};
 use super::{Bound, Cell, Goal, Scenario, Subject, paced};
 use crate::bench::{BROKER_CORE, Bench};
 use crate::broker::Broker;
@@ -39,6 +39,8 @@ const SETTLED: Duration = Duration::from_secs(25);
 const KAFKA_HEAP: &[&str] = &["-Xmx512M", "-Xms512M"];
 
 const KILLS: &str = "killed for want of memory";
+const SILENCES: &str = "fell silent for a minute";
+const _: () = assert!(SILENCE.as_secs() == 60);
 const GROWTH: &str = "resident, growth from the second third to the last, MiB";
 const ACK: &str = "ack p99.9, ms";
 const REACHED: &str = "reached, MB/s";
@@ -55,6 +57,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     cells: &[Cell::OTTLA_DURABLE, Cell::KAFKA],
     goals: &[
         goal(KILLS, Bound::AtMost(0.0)),
+        goal(SILENCES, Bound::AtMost(0.0)),
         goal(GROWTH, Bound::AtMost(16.0)),
         goal(ACK, Bound::AtMost(50.0)),
         goal(REACHED, Bound::AtLeast(253.0)),
@@ -86,7 +89,9 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
         Ok((latency, broker.cpu_seconds()? - cpu, clock.elapsed()))
     })?;
     let mut found = Found::default();
+    let silent = watched.load.as_ref().is_err_and(anyhow::Error::is::<Silent>);
     found.add(KILLS, group.kills()? as f64);
+    found.add(SILENCES, f64::from(u8::from(silent)));
     found.add("group at its peak, MiB", mib(group.peak()?));
     watched.memory.add(&mut found);
     match watched.load {
@@ -95,7 +100,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
             verify(bench, &target, &pace)?;
         }
         // That is a finding, and there is nothing else to find.
-        Err(_) if group.kills()? > 0 => {}
+        Err(_) if silent || group.kills()? > 0 => {}
         Err(error) => return Err(error.context(broker.log())),
     }
     Ok(found)

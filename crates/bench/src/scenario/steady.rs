@@ -3,8 +3,9 @@
 //! Costs next to nothing, so that many megabytes a second leave the broker's figures alone. Must
 //! not know brokers or scenarios.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,20 @@ use crate::load::{Latency, Target};
 use crate::schedule::{Latencies, Schedule};
 
 /// How long the broker may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 const VERSION: i16 = 9;
+
+/// The broker did not answer for [`SILENCE`]; to be asked for with [`anyhow::Error::is`].
+#[derive(Debug)]
+pub(super) struct Silent;
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer for {} s", SILENCE.as_secs())
+    }
+}
+
+impl std::error::Error for Silent {}
 
 /// What is sent, and when.
 #[derive(Clone, Debug)]
@@ -35,7 +48,7 @@ pub(super) struct Pace {
     pub(super) warm_up: u32,
 }
 
-/// One producer for each partition; returns when every batch is acknowledged.
+/// One producer for each partition; returns when every batch is acknowledged, or with [`Silent`].
 pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latency> {
     let start = Instant::now();
     thread::scope(|scope| {
@@ -61,16 +74,30 @@ fn produce(
     start: Instant,
 ) -> anyhow::Result<Latencies> {
     let frame = frame(target, pace, partition)?;
-    let mut sending = TcpStream::connect(&target.bootstrap)?;
-    sending.set_nodelay(true)?;
-    let mut receiving = sending.try_clone()?;
-    receiving.set_read_timeout(Some(SILENCE))?;
+    let stream = TcpStream::connect(&target.bootstrap)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
     let &Pace { every, batches: sends, warm_up, .. } = pace;
     let schedule = Schedule { start, every, sends, warm_up };
-    let answered = || acknowledged(&mut receiving).map(|()| 1);
-    let latencies =
-        schedule.run(|| Ok(frame.iter().try_for_each(|part| sending.write_all(part))?), answered);
+    let latencies = send_all(&schedule, &frame, stream);
     latencies.with_context(|| format!("partition {partition}"))
+}
+
+fn send_all(
+    schedule: &Schedule,
+    frame: &[Bytes],
+    mut receiving: TcpStream,
+) -> anyhow::Result<Latencies> {
+    let mut sending = receiving.try_clone()?;
+    let answered = || match acknowledged(&mut receiving) {
+        Ok(()) => Ok(1),
+        Err(error) => {
+            // Who sends may wait for somebody who does not read any more.
+            let _closed_already = receiving.shutdown(Shutdown::Both);
+            Err(error)
+        }
+    };
+    schedule.run(|| Ok(frame.iter().try_for_each(|part| sending.write_all(part))?), answered)
 }
 
 fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Bytes>> {
@@ -98,9 +125,9 @@ fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Byt
 
 fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
     let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
+    fill(stream, &mut length)?;
     let mut frame = vec![0; usize::try_from(u32::from_be_bytes(length))?];
-    stream.read_exact(&mut frame)?;
+    fill(stream, &mut frame)?;
     let mut reader = Reader::new(Bytes::from(frame));
     ResponseHeader::decode(&mut reader, 1)?;
     let answer = ProduceResponse::decode(&mut reader, VERSION)?;
@@ -108,4 +135,31 @@ fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
     let error = partitions.next().context("no partition in the answer")?.error_code;
     ensure!(error == 0, "a batch was refused: error {error}");
     Ok(())
+}
+
+fn fill(stream: &mut TcpStream, bytes: &mut [u8]) -> anyhow::Result<()> {
+    stream.read_exact(bytes).map_err(|error| {
+        let silent = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        if silent { Silent.into() } else { error.into() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_neither_reads_nor_answers_is_told_as_silent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _neither = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        let (start, every) = (Instant::now(), Duration::ZERO);
+        let schedule = Schedule { start, every, sends: u32::MAX, warm_up: 0 };
+        let frame = [Bytes::from(vec![0; 1 << 20])];
+        let error = send_all(&schedule, &frame, stream).unwrap_err().context("partition 0");
+        assert!(error.is::<Silent>(), "{error:#}");
+    }
 }
