@@ -52,6 +52,11 @@ impl Report {
         self.done.push((scenario.name, Done { number, about, goals, measured, failed }));
     }
 
+    /// How many runs are in no figures.
+    pub(crate) fn failed(&self) -> usize {
+        self.done.iter().map(|(_, done)| done.failed.len()).sum()
+    }
+
     pub(crate) fn print_head(&self) {
         let Environment { date, commit, kernel, processor, cores, memory_gib, file_system, load } =
             &self.environment;

@@ -33,7 +33,6 @@ pub(crate) fn run(bench: &Bench, plan: &Plan, scenarios: &[&Scenario]) -> anyhow
     process::pin(std::process::id(), DRIVER_CORE).context("this process cannot be bound")?;
     let mut report = Report::new(environment, plan.runs, bench);
     report.print_head();
-    let mut all_failed = 0;
     for scenario in scenarios {
         let cells = cells(scenario, plan);
         if cells.is_empty() {
@@ -42,13 +41,13 @@ pub(crate) fn run(bench: &Bench, plan: &Plan, scenarios: &[&Scenario]) -> anyhow
         }
         let run = |cell: &Cell| (scenario.run)(bench, cell);
         let (measured, failed) = in_turns(scenario, plan.runs, cells, run);
-        all_failed += failed.len();
         report.take(scenario, measured, failed);
         report.print_last();
         report.write(&plan.json)?;
     }
     report::tell(&format!("as JSON: {}", plan.json.display()));
-    ensure!(all_failed == 0, "runs that have failed: {all_failed}");
+    let failed = report.failed();
+    ensure!(failed == 0, "runs that have failed: {failed}");
     Ok(())
 }
 

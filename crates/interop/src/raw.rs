@@ -20,8 +20,12 @@ const ENDS: [io::ErrorKind; 4] = [
     io::ErrorKind::ConnectionAborted,
     io::ErrorKind::BrokenPipe,
 ];
-/// Errors that mean that nothing came within the limit.
-const WAITS: [io::ErrorKind; 2] = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+
+/// Whether nothing came within the limit of a socket.
+#[must_use]
+pub fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl Connection {
         match self.stream.read_exact(buffer) {
             Ok(()) => Ok(None),
             Err(error) if ENDS.contains(&error.kind()) => Ok(Some(Answer::Closed)),
-            Err(error) if WAITS.contains(&error.kind()) => Ok(Some(Answer::Silence)),
+            Err(error) if is_silence(&error) => Ok(Some(Answer::Silence)),
             Err(error) => Err(error),
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{anyhow, ensure};
 use super::bare_reads::{self, Checksums};
 use super::bulk::{self, BATCH_RECORDS};
 use super::cgroup::Cgroup;
-use super::steady::{self, Pace, SILENCE, Silent};
+use super::steady::{self, Pace, SILENCE};
 use super::{Bound, Cell, Goal, Scenario, Subject, paced};
 use crate::bench::{BROKER_CORE, Bench};
 use crate::broker::Broker;
@@ -89,7 +89,7 @@ fn run(bench: &Bench, cell: &Cell) -> anyhow::Result<Found> {
         Ok((latency, broker.cpu_seconds()? - cpu, clock.elapsed()))
     })?;
     let mut found = Found::default();
-    let silent = watched.load.as_ref().is_err_and(anyhow::Error::is::<Silent>);
+    let silent = watched.load.as_ref().is_err_and(steady::is_silence);
     found.add(KILLS, group.kills()? as f64);
     found.add(SILENCES, f64::from(u8::from(silent)));
     found.add("group at its peak, MiB", mib(group.peak()?));

@@ -3,14 +3,14 @@
 //! Costs next to nothing, so that many megabytes a second leave the broker's figures alone. Must
 //! not know brokers or scenarios.
 
-use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
+use ottla_interop::raw;
 use ottla_protocol::k00_produce::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::{
     ProduceRequest, ProduceResponse, Reader, Records, RequestHeader, ResponseHeader, StrBytes,
@@ -24,18 +24,6 @@ use crate::schedule::{Latencies, Schedule};
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 const VERSION: i16 = 9;
 
-/// The broker did not answer for [`SILENCE`]; to be asked for with [`anyhow::Error::is`].
-#[derive(Debug)]
-pub(super) struct Silent;
-
-impl fmt::Display for Silent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer for {} s", SILENCE.as_secs())
-    }
-}
-
-impl std::error::Error for Silent {}
-
 /// What is sent, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -48,7 +36,8 @@ pub(super) struct Pace {
     pub(super) warm_up: u32,
 }
 
-/// One producer for each partition; returns when every batch is acknowledged, or with [`Silent`].
+/// One producer for each partition; returns when every batch is acknowledged. A broker that does not
+/// answer for [`SILENCE`] is an error of its own ([`is_silence`]).
 pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latency> {
     let start = Instant::now();
     thread::scope(|scope| {
@@ -65,6 +54,11 @@ pub(super) fn run(target: &Target, pace: &Pace) -> anyhow::Result<Latency> {
         }
         Ok(all.summary())
     })
+}
+
+/// Whether [`run`] ended because the broker did not answer.
+pub(super) fn is_silence(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(raw::is_silence)
 }
 
 fn produce(
@@ -125,9 +119,9 @@ fn frame(target: &Target, pace: &Pace, partition: u32) -> anyhow::Result<Vec<Byt
 
 fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
     let mut length = [0; 4];
-    fill(stream, &mut length)?;
+    stream.read_exact(&mut length)?;
     let mut frame = vec![0; usize::try_from(u32::from_be_bytes(length))?];
-    fill(stream, &mut frame)?;
+    stream.read_exact(&mut frame)?;
     let mut reader = Reader::new(Bytes::from(frame));
     ResponseHeader::decode(&mut reader, 1)?;
     let answer = ProduceResponse::decode(&mut reader, VERSION)?;
@@ -135,13 +129,6 @@ fn acknowledged(stream: &mut TcpStream) -> anyhow::Result<()> {
     let error = partitions.next().context("no partition in the answer")?.error_code;
     ensure!(error == 0, "a batch was refused: error {error}");
     Ok(())
-}
-
-fn fill(stream: &mut TcpStream, bytes: &mut [u8]) -> anyhow::Result<()> {
-    stream.read_exact(bytes).map_err(|error| {
-        let silent = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        if silent { Silent.into() } else { error.into() }
-    })
 }
 
 #[cfg(test)]
@@ -160,6 +147,6 @@ mod tests {
         let schedule = Schedule { start, every, sends: u32::MAX, warm_up: 0 };
         let frame = [Bytes::from(vec![0; 1 << 20])];
         let error = send_all(&schedule, &frame, stream).unwrap_err().context("partition 0");
-        assert!(error.is::<Silent>(), "{error:#}");
+        assert!(is_silence(&error), "{error:#}");
     }
 }
