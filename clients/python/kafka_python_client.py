@@ -40,6 +40,17 @@ def consumer(bootstrap, group, **config):
     return reader
 
 
+def subscribe(reader, topic):
+    """Subscribes, and waits until the topic's partitions are known to the group's member.
+
+    A leader that assigns before that joins again when it learns of them, and if `poll` ends while
+    that join is under way, the member forgets it: the assignment comes and is never taken, and no
+    heartbeat is sent any more.
+    """
+    reader.subscribe([topic])
+    reader.topics()
+
+
 def take(reader, count):
     """The next `count` messages of one partition, or of several in no order."""
     taken = []
@@ -120,7 +131,7 @@ def groups(bootstrap, name):
 
     def join():
         member = consumer(bootstrap, name, session_timeout_ms=10000, heartbeat_interval_ms=300)
-        member.subscribe([name])
+        subscribe(member, name)
         def poll():
             polled = member.poll(timeout_ms=100).values()
             numbers = [int(message.value) for messages in polled for message in messages]
@@ -138,13 +149,13 @@ def resume(bootstrap, name):
     sent = samples(100)
     send(bootstrap, name, sent)
     first = consumer(bootstrap, name)
-    first.subscribe([name])
+    subscribe(first, name)
     taken = take(first, 60)
     equal(len(taken), 60, "taken")
     first.commit()
     first.close()
     second = consumer(bootstrap, name)
-    second.subscribe([name])
+    subscribe(second, name)
     rest = take(second, 40)
     compare([content(message) for message in rest], sent[60:], "after the commit")
     part = TopicPartition(name, 0)
@@ -206,7 +217,7 @@ def group_admin(bootstrap, name):
     create(bootstrap, name, 2)
     send(bootstrap, name, samples(20))
     member = consumer(bootstrap, name, client_id="the-member")
-    member.subscribe([name])
+    subscribe(member, name)
     take(member, 20)
     member.commit()
     with admin(bootstrap) as client:
