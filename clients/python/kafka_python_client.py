@@ -45,7 +45,7 @@ def subscribe(reader, topic):
 
     A leader that assigns before that joins again when it learns of them, and if `poll` ends while
     that join is under way, the member forgets it: the assignment comes and is never taken, and no
-    heartbeat is sent any more.
+    heartbeat is sent any more, with Apache Kafka as with Ottla.
     """
     reader.subscribe([topic])
     reader.topics()
