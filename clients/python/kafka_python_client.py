@@ -34,18 +34,16 @@ def content(message):
 
 def consumer(bootstrap, group, **config):
     settings = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
-    reader = KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, **settings, **config)
-    # A subscription that arrives together with the first metadata is forgotten: wait for that.
-    reader.topics()
-    return reader
+    return KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, **settings, **config)
 
 
 def subscribe(reader, topic):
     """Subscribes, and waits until the topic's partitions are known to the group's member.
 
-    A leader that assigns before that joins again when it learns of them, and if `poll` ends while
-    that join is under way, the member forgets it: the assignment comes and is never taken, and no
-    heartbeat is sent any more, with Apache Kafka as with Ottla.
+    A subscription that arrives together with the first metadata would not be asked about. A leader
+    that assigns before the answer joins again after it, and if `poll` ends while that join is under
+    way, the member forgets it: the assignment comes and is never taken, and no heartbeat is sent any
+    more, with Apache Kafka as with Ottla.
     """
     reader.subscribe([topic])
     reader.topics()
